@@ -1,0 +1,443 @@
+//! A store in memory: the reference for the fixed semantics, and a fast one for tests.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::{
+    ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, Capabilities, ConfigKey,
+    CopyOptions, DeleteOptions, Deleted, Digest, DigestAlgorithm, Download, Error, ErrorKind, GetOptions,
+    Limits, ListOptions, PartLimits, PartReceipt, PresignRequest, PutBody, PutMode, PutOptions, PutOutcome,
+    ResolvedConfig, Result, SharedStore, SignedRequest, SourceFile, StoreFactory, StoreInfo, Upload,
+    UploadOptions, UploadToken, verified,
+};
+
+/// The scheme of the memory store: `memory:` opens a new, empty one.
+pub const MEMORY_SCHEME: &str = "memory";
+
+const PARTS: PartLimits =
+    PartLimits { min_size: 1, max_size: 1 << 30, max_count: 10_000, pays_from: Some(16 << 20) };
+const DEFAULT_PART_SIZE: u64 = 8 << 20;
+/// How much of an artifact one item of a download's stream holds at most.
+const CHUNK: usize = 1 << 20;
+
+/// Opens [`MemoryStore`]s.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryFactory;
+
+impl StoreFactory for MemoryFactory {
+    fn schemes(&self) -> &'static [&'static str] {
+        &[MEMORY_SCHEME]
+    }
+
+    fn keys(&self) -> &'static [ConfigKey] {
+        &[]
+    }
+
+    fn open(&self, uri: &ArtifactUri, _config: &ResolvedConfig) -> Result<SharedStore> {
+        if uri.host().is_some() || !uri.raw_path().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidUri, "a memory store has no host and no path")
+                .with_help("write memory: to open a new, empty one"));
+        }
+        Ok(Arc::new(MemoryStore::new()))
+    }
+}
+
+/// Artifacts in this process's memory, gone with the last reference to the store.
+///
+/// ```
+/// use mlflow_artifacts_core::{ArtifactPath, ArtifactStoreExt, MemoryStore};
+/// # pollster::block_on(async {
+/// let store = MemoryStore::new();
+/// let path = ArtifactPath::parse("model/MLmodel")?;
+/// store.put_bytes(&path, "flavors: {}".into()).await?;
+/// assert_eq!(store.get_bytes(&path).await?, "flavors: {}");
+/// # Ok::<(), mlflow_artifacts_core::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    info: StoreInfo,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    nodes: RwLock<Nodes>,
+    uploads: RwLock<BTreeMap<String, PendingUpload>>,
+    counter: AtomicU64,
+}
+
+/// Every path below the root. Parents are directories of their own, as in a file system.
+type Nodes = BTreeMap<ArtifactPath, Node>;
+
+#[derive(Clone, Debug)]
+enum Node {
+    Directory,
+    File { content: Bytes, digest: Digest, etag: String, modified: SystemTime },
+}
+
+#[derive(Clone, Debug)]
+struct PendingUpload {
+    path: ArtifactPath,
+    part_size: u64,
+    mode: PutMode,
+    parts: BTreeMap<u32, Bytes>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// A new, empty store.
+    pub fn new() -> Self {
+        let info = StoreInfo { scheme: MEMORY_SCHEME.to_owned(), root: "memory:".to_owned() };
+        MemoryStore { info, shared: Arc::default() }
+    }
+
+    fn nodes(&self) -> RwLockReadGuard<'_, Nodes> {
+        self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn nodes_mut(&self) -> RwLockWriteGuard<'_, Nodes> {
+        self.nodes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn uploads_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, PendingUpload>> {
+        self.uploads.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> String {
+        self.counter.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    fn insert(
+        &self,
+        path: &ArtifactPath,
+        content: Bytes,
+        digest: Digest,
+        mode: &PutMode,
+    ) -> Result<PutOutcome> {
+        let mut nodes = self.nodes_mut();
+        let current = match nodes.get(path) {
+            Some(Node::Directory) => return Err(is_a_directory()),
+            None if path.is_root() => return Err(is_a_directory()),
+            Some(Node::File { etag, .. }) => Some(etag),
+            None => None,
+        };
+        match mode {
+            PutMode::CreateNew if current.is_some() => {
+                return Err(Error::new(ErrorKind::AlreadyExists, "there is an artifact already"));
+            }
+            PutMode::IfMatch(etag) if current != Some(etag) => return Err(changed()),
+            _ => {}
+        }
+        create_directories(&mut nodes, path.parent())?;
+        let (size, etag) = (content.len() as u64, self.next());
+        let node = Node::File { content, digest, etag: etag.clone(), modified: SystemTime::now() };
+        nodes.insert(path.clone(), node);
+        Ok(PutOutcome { size, etag: Some(etag), digest: Some(digest) })
+    }
+}
+
+fn create_directories(nodes: &mut Nodes, lowest: Option<ArtifactPath>) -> Result<()> {
+    let missing: Vec<_> =
+        std::iter::successors(lowest, ArtifactPath::parent).filter(|path| !path.is_root()).collect();
+    if missing.iter().any(|path| matches!(nodes.get(path), Some(Node::File { .. }))) {
+        return Err(Error::new(ErrorKind::NotADirectory, "a parent of this path is a file"));
+    }
+    nodes.extend(missing.into_iter().map(|path| (path, Node::Directory)));
+    Ok(())
+}
+
+fn is_a_directory() -> Error {
+    Error::new(ErrorKind::IsADirectory, "this is a directory where a file is meant")
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such artifact")
+}
+
+fn changed() -> Error {
+    Error::new(ErrorKind::PreconditionFailed, "the artifact is no longer the one with this etag")
+}
+
+fn meta(path: &ArtifactPath, node: &Node) -> ArtifactMeta {
+    match node {
+        Node::Directory => ArtifactMeta::directory(path.clone()),
+        Node::File { content, digest, etag, modified } => ArtifactMeta {
+            path: path.clone(),
+            kind: ArtifactKind::File,
+            size: content.len() as u64,
+            modified: Some(*modified),
+            etag: Some(etag.clone()),
+            digest: Some(*digest),
+        },
+    }
+}
+
+/// Everything below `directory`, in order.
+fn below<'a>(
+    nodes: &'a Nodes,
+    directory: &'a ArtifactPath,
+) -> impl Iterator<Item = (&'a ArtifactPath, &'a Node)> {
+    let start = if directory.is_root() { Bound::Unbounded } else { Bound::Excluded(directory) };
+    nodes
+        .range((start, Bound::Unbounded))
+        .take_while(move |(path, _)| path.as_str().starts_with(directory.as_str()))
+        .filter(move |(path, _)| path.strip_prefix(directory).is_some())
+}
+
+async fn collect(body: PutBody, options: &PutOptions) -> Result<Bytes> {
+    let mut collected = BytesMut::new();
+    match body {
+        PutBody::Bytes(bytes) => {
+            options.advance(bytes.len() as u64)?;
+            return Ok(bytes);
+        }
+        // Reads the file on the calling thread: this store keeps everything in memory anyway and is meant for tests.
+        PutBody::File(path) => {
+            let source = SourceFile::open(&path)?;
+            let mut content = Vec::new();
+            let read = std::io::Read::read_to_end(&mut source.file(), &mut content).map_err(|error| {
+                Error::from_io(error).with_path(path.display()).into_kind(ErrorKind::Unreadable)
+            })?;
+            source.check_unchanged(read as u64)?;
+            options.advance(read as u64)?;
+            return Ok(content.into());
+        }
+        PutBody::Stream { stream, length } => {
+            let mut stream = verified(stream, length, None);
+            while let Some(chunk) = stream.try_next().await? {
+                collected.extend_from_slice(&chunk);
+                options.advance(chunk.len() as u64)?;
+            }
+        }
+    }
+    Ok(collected.freeze())
+}
+
+#[async_trait]
+impl ArtifactStore for MemoryStore {
+    fn info(&self) -> &StoreInfo {
+        &self.info
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all() - Capabilities::PRESIGN
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { parts: Some(PARTS), ..Limits::default() }
+    }
+
+    async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
+        if path.is_root() {
+            return Ok(ArtifactMeta::directory(path.clone()));
+        }
+        let nodes = self.nodes();
+        let node = nodes.get(path).ok_or_else(|| not_found().with_operation("stat").with_path(path))?;
+        Ok(meta(path, node))
+    }
+
+    async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
+        let read = || {
+            let nodes = self.nodes();
+            let (meta, content) = match nodes.get(path) {
+                Some(Node::Directory) => return Err(is_a_directory()),
+                None if path.is_root() => return Err(is_a_directory()),
+                None => return Err(not_found()),
+                Some(node @ Node::File { content, .. }) => (meta(path, node), content.clone()),
+            };
+            if options.if_match.is_some() && options.if_match != meta.etag {
+                return Err(changed());
+            }
+            let range = options.range.resolve(meta.size)?;
+            Ok((meta, content, range))
+        };
+        let (meta, content, range) = read().map_err(|error| error.with_operation("get").with_path(path))?;
+        let slice = content.slice(to_index(range.start)..to_index(range.end));
+        let chunks =
+            (0..slice.len()).step_by(CHUNK).map(move |at| Ok(slice.slice(at..slice.len().min(at + CHUNK))));
+        let stream = verified(stream::iter(chunks).boxed(), Some(range.end - range.start), options.digest);
+        Ok(Download { meta, range, stream, file: None })
+    }
+
+    async fn put(&self, path: &ArtifactPath, body: PutBody, options: PutOptions) -> Result<PutOutcome> {
+        let in_context = |error: Error| error.with_operation("put").with_path(path);
+        let content = collect(body, &options).await.map_err(in_context)?;
+        let digest = Digest::of(DigestAlgorithm::Sha256, &content);
+        options.digest.map_or(Ok(()), |expected| expected.verify(&digest)).map_err(in_context)?;
+        self.shared.insert(path, content, digest, &options.mode).map_err(in_context)
+    }
+
+    async fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
+        create_directories(&mut self.shared.nodes_mut(), Some(path.clone()))
+            .map_err(|error| error.with_operation("create_directory").with_path(path))
+    }
+
+    async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
+        let part_size = options.part_size.unwrap_or(DEFAULT_PART_SIZE).clamp(PARTS.min_size, PARTS.max_size);
+        let id = self.shared.next();
+        let pending =
+            PendingUpload { path: path.clone(), part_size, mode: options.mode, parts: BTreeMap::new() };
+        self.shared.uploads_mut().insert(id.clone(), pending);
+        Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, part_size }))
+    }
+
+    async fn resume_upload(&self, token: &UploadToken) -> Result<Box<dyn Upload>> {
+        let id = token.as_str().to_owned();
+        let found = self.shared.uploads_mut().get(&id).map(|pending| pending.part_size);
+        let part_size = found.ok_or_else(|| no_upload().with_operation("resume_upload"))?;
+        Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, part_size }))
+    }
+
+    fn list(
+        &self,
+        directory: &ArtifactPath,
+        options: ListOptions,
+    ) -> BoxStream<'static, Result<ArtifactMeta>> {
+        let shared = Arc::clone(&self.shared);
+        let directory = directory.clone();
+        let entries = async move {
+            let nodes = shared.nodes.read().unwrap_or_else(PoisonError::into_inner);
+            let found: Vec<_> = below(&nodes, &directory)
+                .filter(|(path, _)| options.recursive || path.parent().as_ref() == Some(&directory))
+                .map(|(path, node)| Ok(meta(path, node)))
+                .collect();
+            stream::iter(found)
+        };
+        stream::once(entries).flatten().boxed()
+    }
+
+    async fn delete(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
+        let mut nodes = self.shared.nodes_mut();
+        match nodes.get(path) {
+            None if !path.is_root() => return Ok(Deleted::Absent),
+            Some(Node::File { .. }) => {}
+            _ if options.recursive => {}
+            _ => {
+                return Err(is_a_directory()
+                    .with_operation("delete")
+                    .with_path(path)
+                    .with_help("delete it recursively"));
+            }
+        }
+        let doomed: Vec<_> = below(&nodes, path).map(|(path, _)| path.clone()).collect();
+        doomed.iter().chain([path]).for_each(|path| {
+            nodes.remove(path);
+        });
+        Ok(Deleted::Removed)
+    }
+
+    async fn delete_many(&self, paths: Vec<ArtifactPath>) -> Vec<Result<Deleted>> {
+        let mut answers = Vec::with_capacity(paths.len());
+        for path in &paths {
+            answers.push(self.delete(path, DeleteOptions::default()).await);
+        }
+        answers
+    }
+
+    async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
+        let source = match self.nodes().get(from) {
+            Some(Node::File { content, digest, .. }) => Ok((content.clone(), *digest)),
+            Some(Node::Directory) => Err(is_a_directory()),
+            None if from.is_root() => Err(is_a_directory()),
+            None => Err(not_found()),
+        };
+        let (content, digest) = source.map_err(|error| error.with_operation("copy").with_path(from))?;
+        let copied = self.shared.insert(to, content, digest, &options.mode);
+        copied.map_err(|error| error.with_operation("copy").with_path(to))
+    }
+
+    async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {
+        Err(Error::unsupported("presign", MEMORY_SCHEME).with_path(&request.path))
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Offsets inside content that is in memory fit an index.
+fn to_index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+fn no_upload() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such upload: it was completed, aborted or never begun")
+}
+
+#[derive(Debug)]
+struct MemoryUpload {
+    shared: Arc<Shared>,
+    id: String,
+    part_size: u64,
+}
+
+#[async_trait]
+impl Upload for MemoryUpload {
+    fn part_size(&self) -> u64 {
+        self.part_size
+    }
+
+    fn token(&self) -> Option<UploadToken> {
+        Some(UploadToken::new(&self.id))
+    }
+
+    async fn put_part(&self, number: u32, data: Bytes) -> Result<PartReceipt> {
+        let size = data.len() as u64;
+        if number == 0 || number > PARTS.max_count || size > self.part_size {
+            let message = format!(
+                "part {number} with {size} bytes; parts are 1 to {} of {}",
+                PARTS.max_count, self.part_size
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, message).with_operation("put_part"));
+        }
+        let etag = Digest::of(DigestAlgorithm::Sha256, &data).hex();
+        let mut uploads = self.shared.uploads_mut();
+        let pending = uploads.get_mut(&self.id).ok_or_else(|| no_upload().with_operation("put_part"))?;
+        pending.parts.insert(number, data);
+        Ok(PartReceipt { number, size, etag })
+    }
+
+    async fn complete(self: Box<Self>, parts: Vec<PartReceipt>) -> Result<PutOutcome> {
+        let pending = self.shared.uploads_mut().remove(&self.id);
+        let pending = pending.ok_or_else(|| no_upload().with_operation("complete"))?;
+        let assemble = || {
+            crate::check_parts(&parts, pending.part_size)?;
+            let mut content = BytesMut::new();
+            for receipt in &parts {
+                match pending.parts.get(&receipt.number) {
+                    Some(data) if Digest::of(DigestAlgorithm::Sha256, data).hex() == receipt.etag => {
+                        content.extend_from_slice(data);
+                    }
+                    _ => {
+                        let message = format!("part {} is not the one that was put", receipt.number);
+                        return Err(Error::new(ErrorKind::InvalidArgument, message));
+                    }
+                }
+            }
+            let content = content.freeze();
+            let digest = Digest::of(DigestAlgorithm::Sha256, &content);
+            self.shared.insert(&pending.path, content, digest, &pending.mode)
+        };
+        assemble().map_err(|error| error.with_operation("complete").with_path(&pending.path))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.shared.uploads_mut().remove(&self.id);
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! What a store tells of itself and of what it holds.
+
+use std::time::SystemTime;
+
+use bitflags::bitflags;
+
+use crate::{ArtifactPath, Digest};
+
+/// What a store is, for messages and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// The URI scheme it was opened by: `file`, `s3`, ...
+    pub scheme: String,
+    /// Its root as a URI without credentials.
+    pub root: String,
+}
+
+/// Whether a path names bytes or a collection of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ArtifactKind {
+    /// Bytes.
+    File,
+    /// A collection of names.
+    Directory,
+}
+
+/// What a store knows about one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactMeta {
+    /// Relative to the store's root.
+    pub path: ArtifactPath,
+    /// File or directory.
+    pub kind: ArtifactKind,
+    /// Bytes of a file; 0 for a directory.
+    pub size: u64,
+    /// When the content was last replaced, where the store tells.
+    pub modified: Option<SystemTime>,
+    /// Names this content: equal etags of one path mean equal bytes. `None` for directories and where the store has none.
+    pub etag: Option<String>,
+    /// The content's digest, where the store keeps one.
+    pub digest: Option<Digest>,
+}
+
+impl ArtifactMeta {
+    /// The directory at `path`, with nothing else known.
+    pub fn directory(path: ArtifactPath) -> Self {
+        ArtifactMeta {
+            path,
+            kind: ArtifactKind::Directory,
+            size: 0,
+            modified: None,
+            etag: None,
+            digest: None,
+        }
+    }
+
+    /// Whether the path is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind == ArtifactKind::Directory
+    }
+}
+
+bitflags! {
+    /// What a store can do beyond the fixed semantics of [`ArtifactStore`](crate::ArtifactStore).
+    ///
+    /// What is not claimed answers [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Capabilities: u64 {
+        /// Directories exist by themselves: they can be created and stay when they are empty, and a name is a file or
+        /// a directory, never both.
+        const DIRECTORIES = 1;
+        /// `get` of a part of an artifact.
+        const RANGE = 1 << 1;
+        /// `put` with [`PutMode::CreateNew`](crate::PutMode::CreateNew).
+        const CREATE_NEW = 1 << 2;
+        /// `get` pinned to an etag.
+        const IF_MATCH = 1 << 3;
+        /// `put` and `copy` with [`PutMode::IfMatch`](crate::PutMode::IfMatch).
+        const REPLACE_IF_MATCH = 1 << 4;
+        /// `begin_upload`.
+        const MULTIPART = 1 << 5;
+        /// `resume_upload`, also from another process.
+        const RESUME_UPLOAD = 1 << 6;
+        /// `copy` without the bytes passing through the client.
+        const COPY = 1 << 7;
+        /// `presign`.
+        const PRESIGN = 1 << 8;
+        /// `stat` tells the SHA-256 of the content.
+        const SHA256 = 1 << 9;
+    }
+}
+
+/// The sizes a store accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one artifact.
+    pub max_size: Option<u64>,
+    /// Bytes (UTF-8) of one path segment.
+    pub max_name_bytes: Option<usize>,
+    /// How an upload is cut into parts; `None` without [`Capabilities::MULTIPART`].
+    pub parts: Option<PartLimits>,
+}
+
+/// How an upload is cut into parts. All parts but the last have the same size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartLimits {
+    /// The smallest part in bytes, the last one excepted.
+    pub min_size: u64,
+    /// The largest part in bytes.
+    pub max_size: u64,
+    /// The most parts of one upload.
+    pub max_count: u32,
+    /// From this many bytes on an upload in parts is faster than one `put`; `None` where it never is.
+    pub pays_from: Option<u64>,
+}

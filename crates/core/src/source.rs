@@ -1,0 +1,176 @@
+//! Reading a local file that is being stored, and noticing when it changes meanwhile.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::{DigestAlgorithm, Error, ErrorKind, Hasher, Result};
+
+/// A regular local file, opened to be stored. All its calls block.
+#[derive(Debug)]
+pub struct SourceFile {
+    file: File,
+    path: PathBuf,
+    opened: Metadata,
+}
+
+impl SourceFile {
+    /// Opens `path`, following symbolic links.
+    ///
+    /// Fails with [`ErrorKind::NotFound`], [`ErrorKind::IsADirectory`], [`ErrorKind::Unsupported`] for what is no
+    /// regular file (it is not opened: a pipe would block), or [`ErrorKind::Unreadable`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let before = std::fs::metadata(path).map_err(|error| source_error(error, path))?;
+        if before.is_dir() {
+            return Err(Error::new(ErrorKind::IsADirectory, "this is a directory where a file is meant")
+                .with_path(path.display()));
+        }
+        if !before.is_file() {
+            return Err(
+                Error::new(ErrorKind::Unsupported, "this is no regular file").with_path(path.display())
+            );
+        }
+        let file = File::open(path).map_err(|error| source_error(error, path))?;
+        let opened = file.metadata().map_err(|error| source_error(error, path))?;
+        Ok(SourceFile { file, path: path.to_owned(), opened })
+    }
+
+    /// Bytes of the file when it was opened.
+    pub fn length(&self) -> u64 {
+        self.opened.len()
+    }
+
+    /// The open file, positioned after what was read.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Copies the whole file to `target` and checks that it did not change meanwhile. The kernel copies (a reflink or
+    /// `copy_file_range`) where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk
+    /// and stops the copy by failing.
+    pub fn copy_to(
+        &self,
+        target: &File,
+        hasher: Option<&mut Hasher>,
+        advance: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<u64> {
+        let copied = copy_bytes(&self.file, target, self.length(), hasher, advance)?;
+        self.check_unchanged(copied)?;
+        Ok(copied)
+    }
+
+    /// Fails unless `read` bytes are what the file had when it was opened, and still has.
+    pub fn check_unchanged(&self, read: u64) -> Result<()> {
+        let now = self.file.metadata().map_err(|error| source_error(error, &self.path))?;
+        let expected = self.opened.len();
+        if read != expected || now.len() != expected {
+            let message =
+                format!("the file changed from {expected} to {} bytes while it was read", now.len());
+            return Err(Error::new(ErrorKind::SizeMismatch, message).with_path(self.path.display()));
+        }
+        if now.modified().ok() != self.opened.modified().ok() {
+            return Err(Error::new(
+                ErrorKind::PreconditionFailed,
+                "the file was written to while it was read",
+            )
+            .with_path(self.path.display()));
+        }
+        Ok(())
+    }
+}
+
+fn source_error(error: io::Error, path: &Path) -> Error {
+    let error = Error::from_io(error).with_path(path.display());
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Io => error.into_kind(ErrorKind::Unreadable),
+        _ => error,
+    }
+}
+
+/// How many bytes move between two looks at whether to stop.
+const COPY_CHUNK: u64 = 8 << 20;
+const HASH_CHUNK: usize = 256 << 10;
+
+/// Copies up to `length` bytes from where `source` stands to where `target` stands, and says how many there were.
+///
+/// The kernel copies where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk and stops
+/// the copy by failing. Errors of reading are [`ErrorKind::Unreadable`], errors of writing keep their kind.
+pub fn copy_bytes(
+    source: &File,
+    target: &File,
+    length: u64,
+    hasher: Option<&mut Hasher>,
+    advance: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<u64> {
+    match hasher {
+        Some(hasher) => copy_through(source, target, length, hasher, advance),
+        None => copy_in_kernel(source, target, length, advance),
+    }
+}
+
+fn copy_in_kernel(
+    source: &File,
+    mut target: &File,
+    length: u64,
+    advance: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<u64> {
+    let mut copied = 0;
+    while copied < length {
+        // `io::copy` between files uses copy_file_range on Linux and falls back to reading and writing.
+        let chunk = io::copy(&mut source.take(COPY_CHUNK.min(length - copied)), &mut target)
+            .map_err(Error::from_io)?;
+        if chunk == 0 {
+            break;
+        }
+        copied += chunk;
+        advance(chunk)?;
+    }
+    Ok(copied)
+}
+
+fn copy_through(
+    mut source: &File,
+    mut target: &File,
+    length: u64,
+    hasher: &mut Hasher,
+    advance: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<u64> {
+    let mut buffer = vec![0; HASH_CHUNK];
+    let mut copied = 0;
+    while copied < length {
+        let wanted = usize::try_from(length - copied).map_or(HASH_CHUNK, |left| left.min(HASH_CHUNK));
+        let chunk = match source.read(&mut buffer[..wanted]) {
+            Ok(0) => break,
+            Ok(chunk) => chunk,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::from_io(error).into_kind(ErrorKind::Unreadable)),
+        };
+        hasher.update(&buffer[..chunk]);
+        io::Write::write_all(&mut target, &buffer[..chunk]).map_err(Error::from_io)?;
+        copied += chunk as u64;
+        advance(chunk as u64)?;
+    }
+    Ok(copied)
+}
+
+/// The digest of a local file's whole content.
+pub fn digest_file(path: &Path, algorithm: DigestAlgorithm) -> Result<crate::Digest> {
+    let source = SourceFile::open(path)?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; HASH_CHUNK];
+    let mut file = source.file();
+    let mut read = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(chunk) => {
+                hasher.update(&buffer[..chunk]);
+                read += chunk as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(source_error(error, path)),
+        }
+    }
+    source.check_unchanged(read)?;
+    Ok(hasher.finish())
+}
