@@ -48,7 +48,7 @@ pub use options::{
 pub use path::ArtifactPath;
 pub use registry::{Registry, StoreFactory, TrustedHosts, UriPolicy};
 pub use secret::Secret;
-pub use source::{SourceFile, copy_bytes, digest_file};
+pub use source::{SourceFile, digest_file};
 pub use store::{ArtifactStore, ArtifactStoreExt, SharedStore, Upload};
 pub use uri::{ArtifactUri, redact};
 pub use verify::verified;

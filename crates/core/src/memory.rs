@@ -206,17 +206,8 @@ async fn collect(body: PutBody, options: &PutOptions) -> Result<Bytes> {
             options.advance(bytes.len() as u64)?;
             return Ok(bytes);
         }
-        // Reads the file on the calling thread: this store keeps everything in memory anyway and is meant for tests.
-        PutBody::File(path) => {
-            let source = SourceFile::open(&path)?;
-            let mut content = Vec::new();
-            let read = std::io::Read::read_to_end(&mut source.file(), &mut content).map_err(|error| {
-                Error::from_io(error).with_path(path.display()).into_kind(ErrorKind::Unreadable)
-            })?;
-            source.check_unchanged(read as u64)?;
-            options.advance(read as u64)?;
-            return Ok(content.into());
-        }
+        PutBody::File(path) => return read_file(&SourceFile::open(&path)?, options),
+        PutBody::OpenFile(source) => return read_file(&source, options),
         PutBody::Stream { stream, length } => {
             let mut stream = verified(stream, length, None);
             while let Some(chunk) = stream.try_next().await? {
@@ -226,6 +217,13 @@ async fn collect(body: PutBody, options: &PutOptions) -> Result<Bytes> {
         }
     }
     Ok(collected.freeze())
+}
+
+/// Reads on the calling thread: this store keeps everything in memory anyway and is meant for tests.
+fn read_file(source: &SourceFile, options: &PutOptions) -> Result<Bytes> {
+    let content = source.read_all()?;
+    options.advance(content.len() as u64)?;
+    Ok(content.into())
 }
 
 #[async_trait]

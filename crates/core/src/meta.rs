@@ -110,6 +110,7 @@ pub struct PartLimits {
     pub max_size: u64,
     /// The most parts of one upload.
     pub max_count: u32,
-    /// From this many bytes on an upload in parts is faster than one `put`; `None` where it never is.
+    /// From this many bytes on an artifact moves faster in parts, up and down, than as one stream; `None` where it never
+    /// does.
     pub pays_from: Option<u64>,
 }

@@ -1,7 +1,6 @@
 //! What the operations take and answer.
 
 use std::fmt::Debug;
-use std::fs::File;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt as _;
 
-use crate::{ArtifactMeta, ArtifactPath, Digest, Error, ErrorKind, Result};
+use crate::{ArtifactMeta, ArtifactPath, Digest, Error, ErrorKind, Result, SourceFile};
 
 /// Content on its way: chunks in order, the first error ends it.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -79,9 +78,9 @@ pub struct Download {
     pub range: Range<u64>,
     /// The bytes. Their count is checked: a stream that ends early ends with an error.
     pub stream: ByteStream,
-    /// The open file behind the bytes, for a caller that lets the kernel copy `range` of it instead of reading `stream`.
-    /// Absent when the store is not a local one or the caller asked for a digest check.
-    pub file: Option<Arc<File>>,
+    /// The open file behind the bytes, for a caller that lets the kernel copy it instead of reading `stream`. Only with
+    /// [`ByteRange::Full`], on local stores, and when no digest check was asked for.
+    pub file: Option<Arc<SourceFile>>,
 }
 
 impl Download {
@@ -111,6 +110,8 @@ pub enum PutBody {
     /// The content of a local file. Can be sent again after a failure. A file that changes while it is read is an
     /// error ([`ErrorKind::SizeMismatch`]), and nothing is written.
     File(PathBuf),
+    /// The content of a local file that is open already, from its beginning. Otherwise like [`PutBody::File`].
+    OpenFile(Arc<SourceFile>),
     /// Bytes as they come. A stream that has lost bytes cannot be sent again: the error says so.
     Stream {
         /// The bytes. An error in it ends the put; nothing is written.
@@ -125,6 +126,7 @@ impl Debug for PutBody {
         match self {
             PutBody::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
             PutBody::File(path) => write!(f, "File({})", path.display()),
+            PutBody::OpenFile(source) => write!(f, "OpenFile({})", source.path().display()),
             PutBody::Stream { length, .. } => write!(f, "Stream({length:?} bytes)"),
         }
     }

@@ -1,7 +1,7 @@
 //! Reading a local file that is being stored, and noticing when it changes meanwhile.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use crate::{DigestAlgorithm, Error, ErrorKind, Hasher, Result};
@@ -31,8 +31,18 @@ impl SourceFile {
             );
         }
         let file = File::open(path).map_err(|error| source_error(error, path))?;
-        let opened = file.metadata().map_err(|error| source_error(error, path))?;
-        Ok(SourceFile { file, path: path.to_owned(), opened })
+        Self::from_file(file, path.to_owned())
+    }
+
+    /// Takes over a regular file that is open for reading; `path` names it in errors.
+    pub fn from_file(file: File, path: PathBuf) -> Result<Self> {
+        let opened = file.metadata().map_err(|error| source_error(error, &path))?;
+        Ok(SourceFile { file, path, opened })
+    }
+
+    /// What the file is called in errors.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Bytes of the file when it was opened.
@@ -40,9 +50,18 @@ impl SourceFile {
         self.opened.len()
     }
 
-    /// The open file, positioned after what was read.
+    /// The open file. Its position belongs to [`SourceFile::copy_to`] and [`SourceFile::read_all`]: read it by offset.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Reads the whole file into memory and checks that it did not change meanwhile.
+    pub fn read_all(&self) -> Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let read = (&self.file).rewind().and_then(|()| (&self.file).read_to_end(&mut content));
+        read.map_err(|error| source_error(error, &self.path))?;
+        self.check_unchanged(content.len() as u64)?;
+        Ok(content)
     }
 
     /// Copies the whole file to `target` and checks that it did not change meanwhile. The kernel copies (a reflink or
@@ -54,6 +73,7 @@ impl SourceFile {
         hasher: Option<&mut Hasher>,
         advance: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<u64> {
+        (&self.file).rewind().map_err(|error| source_error(error, &self.path))?;
         let copied = copy_bytes(&self.file, target, self.length(), hasher, advance)?;
         self.check_unchanged(copied)?;
         Ok(copied)
@@ -95,7 +115,7 @@ const HASH_CHUNK: usize = 256 << 10;
 ///
 /// The kernel copies where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk and stops
 /// the copy by failing. Errors of reading are [`ErrorKind::Unreadable`], errors of writing keep their kind.
-pub fn copy_bytes(
+fn copy_bytes(
     source: &File,
     target: &File,
     length: u64,

@@ -1,0 +1,382 @@
+//! One file from a source to a target, by the fastest way that both sides offer.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use mlflow_artifacts_core::{
+    ArtifactMeta, ArtifactPath, ByteRange, Capabilities, CopyOptions, Digest, DigestAlgorithm, Download,
+    Error, ErrorKind, GetOptions, Hasher, PartLimits, PartReceipt, PutBody, PutOptions, PutOutcome, Result,
+    SharedStore, SourceFile, Upload, UploadOptions, digest_file,
+};
+
+use crate::Verify;
+use tokio::sync::SemaphorePermit;
+
+use crate::engine::Transfer;
+
+/// What a stream in flight holds in memory: the chunk being written and the one being read.
+const STREAM_MEMORY: u64 = 2 << 20;
+const DEFAULT_PART_SIZE: u64 = 8 << 20;
+const MIB: u64 = 1 << 20;
+
+/// Where the bytes come from.
+pub(crate) enum Source<'a> {
+    /// A local file, with its size as far as it is known.
+    Local { path: PathBuf, size: u64 },
+    /// An artifact, as `stat` or a listing told it.
+    Stored { store: &'a SharedStore, meta: &'a ArtifactMeta },
+}
+
+/// Where the bytes go.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) store: &'a SharedStore,
+    pub(crate) path: &'a ArtifactPath,
+}
+
+impl Source<'_> {
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Source::Local { size, .. } => *size,
+            Source::Stored { meta, .. } => meta.size,
+        }
+    }
+}
+
+impl Transfer {
+    pub(crate) async fn move_file(&self, source: Source<'_>, target: Target<'_>) -> Result<PutOutcome> {
+        match source {
+            Source::Local { path, size } => self.upload(path, size, target).await,
+            Source::Stored { store, meta } if can_copy_within(store, target.store) => {
+                let outcome = store.copy(&meta.path, target.path, CopyOptions::default()).await?;
+                let _ = self.control.observer().advance(outcome.size);
+                Ok(outcome)
+            }
+            Source::Stored { store, meta } => self.copy(store, meta, target).await,
+        }
+    }
+
+    async fn upload(&self, local: PathBuf, size: u64, target: Target<'_>) -> Result<PutOutcome> {
+        let parts =
+            target.store.limits().parts.filter(|parts| parts.pays_from.is_some_and(|from| size >= from));
+        let outcome = match parts {
+            Some(limits) => self.upload_in_parts(&local, limits, target).await?,
+            None => {
+                let _memory = self.budget.hold(STREAM_MEMORY.min(size)).await?;
+                target.store.put(target.path, PutBody::File(local.clone()), self.put_options()).await?
+            }
+        };
+        if self.options.verify == Verify::ReadBack {
+            let expected = blocking(move || digest_file(&local, DigestAlgorithm::Sha256)).await?;
+            self.read_back(target, expected, outcome.digest).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn upload_in_parts(
+        &self,
+        local: &std::path::Path,
+        limits: PartLimits,
+        target: Target<'_>,
+    ) -> Result<PutOutcome> {
+        let path = local.to_owned();
+        let source = Arc::new(blocking(move || SourceFile::open(&path)).await?);
+        let size = source.length();
+        let options = UploadOptions {
+            part_size: Some(self.part_size(size, limits)),
+            length: Some(size),
+            ..UploadOptions::default()
+        };
+        let upload = target.store.begin_upload(target.path, options).await?;
+        let part_size = upload.part_size();
+        let reader = PartReader {
+            source: Arc::clone(&source),
+            part_size,
+            next: 1,
+            hasher: Hasher::new(DigestAlgorithm::Sha256),
+        };
+        match self.put_parts(&*upload, reader).await {
+            Ok((receipts, digest)) => {
+                let outcome = upload.complete(receipts).await?;
+                check_size(size, outcome.size)?;
+                outcome.digest.map_or(Ok(()), |stored| digest.verify(&stored))?;
+                Ok(outcome)
+            }
+            Err(error) => {
+                // The first error is the one to report.
+                let _ = upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the parts in order, hashing, and puts several at once.
+    async fn put_parts(&self, upload: &dyn Upload, reader: PartReader) -> Result<(Vec<PartReceipt>, Digest)> {
+        let source = Arc::clone(&reader.source);
+        let digest = Mutex::new(None);
+        let parts = stream::try_unfold(reader, |reader| {
+            let digest = &digest;
+            async move {
+                self.control.check()?;
+                let Some(size) = reader.next_size() else {
+                    *lock(digest) = Some(reader.hasher.finish());
+                    return Ok(None);
+                };
+                let memory = self.budget.hold(size).await?;
+                let (number, data, reader) = blocking(move || reader.read(size)).await?;
+                Ok(Some(((number, data, memory), reader)))
+            }
+        });
+        let receipts = self.put_all(upload, parts.boxed()).await?;
+        let size = receipts.iter().map(|receipt| receipt.size).sum();
+        blocking(move || source.check_unchanged(size)).await?;
+        let digest = digest.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok((
+            receipts,
+            digest.ok_or_else(|| Error::new(ErrorKind::Internal, "the file was not read to its end"))?,
+        ))
+    }
+
+    async fn copy(&self, store: &SharedStore, meta: &ArtifactMeta, target: Target<'_>) -> Result<PutOutcome> {
+        let part_size = target.store.limits().parts.map(|limits| self.part_size(meta.size, limits));
+        let pinned = store.capabilities().contains(Capabilities::IF_MATCH) && meta.etag.is_some();
+        let options = GetOptions {
+            if_match: meta.etag.clone().filter(|_| pinned),
+            digest: meta.digest,
+            ..GetOptions::default()
+        };
+        let outcome = match part_size {
+            Some(part_size) if pinned && ranges_pay(store, meta, part_size) => {
+                self.copy_in_ranges(store, meta, part_size, target).await?
+            }
+            _ => {
+                let _memory = self.budget.hold(STREAM_MEMORY.min(meta.size)).await?;
+                let download = store.get(&meta.path, options).await?;
+                target.store.put(target.path, body_of(download), self.put_options()).await?
+            }
+        };
+        if self.options.verify == Verify::ReadBack {
+            let expected = match meta.digest {
+                Some(digest) => digest,
+                None => digest_stored(store, &meta.path).await?,
+            };
+            self.read_back(target, expected, outcome.digest).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn copy_in_ranges(
+        &self,
+        store: &SharedStore,
+        meta: &ArtifactMeta,
+        part_size: u64,
+        target: Target<'_>,
+    ) -> Result<PutOutcome> {
+        let options =
+            UploadOptions { part_size: Some(part_size), length: Some(meta.size), ..UploadOptions::default() };
+        let upload = target.store.begin_upload(target.path, options).await?;
+        let part_size = upload.part_size();
+        let copied = self.copy_ranges(store, meta, part_size, &*upload).await;
+        let outcome = match copied {
+            Ok(receipts) => upload.complete(receipts).await?,
+            Err(error) => {
+                let _ = upload.abort().await;
+                return Err(error);
+            }
+        };
+        check_size(meta.size, outcome.size)?;
+        Ok(outcome)
+    }
+
+    async fn copy_ranges(
+        &self,
+        store: &SharedStore,
+        meta: &ArtifactMeta,
+        part_size: u64,
+        upload: &dyn Upload,
+    ) -> Result<Vec<PartReceipt>> {
+        let ranges = (1..).zip((0..meta.size).step_by(usize::try_from(part_size).unwrap_or(usize::MAX)));
+        let fetch = |(number, start): (u32, u64)| {
+            let fetch = async move {
+                self.control.check()?;
+                let end = meta.size.min(start + part_size);
+                let memory = self.budget.hold(end - start).await?;
+                let range = ByteRange::Between(start, end);
+                let options = GetOptions { range, if_match: meta.etag.clone(), digest: None };
+                let data = store.get(&meta.path, options).await?.bytes().await?;
+                Ok((number, data, memory))
+            };
+            fetch.boxed()
+        };
+        // Ranges come in parallel but are hashed in order; then their parts are put in parallel again.
+        let hasher = Mutex::new(meta.digest.map(|digest| Hasher::new(digest.algorithm())));
+        let fetched = stream::iter(ranges).map(fetch).buffered(self.options.parts.max(1)).boxed();
+        let in_order = fetched.and_then(|part: Part<'_>| hash_part(&hasher, part).boxed());
+        let receipts = self.put_all(upload, in_order.boxed()).await?;
+        if let (Some(expected), Some(hasher)) = (meta.digest, lock(&hasher).take()) {
+            expected.verify(&hasher.finish())?;
+        }
+        Ok(receipts)
+    }
+
+    /// Puts parts as they come, several at once, each with the memory it holds; answers their receipts in order.
+    async fn put_all<'a>(
+        &'a self,
+        upload: &dyn Upload,
+        parts: BoxStream<'_, Result<Part<'a>>>,
+    ) -> Result<Vec<PartReceipt>> {
+        let puts = parts.map_ok(|(number, data, memory)| {
+            let put = async move {
+                let receipt = upload.put_part(number, data).await?;
+                drop(memory);
+                self.advance(receipt.size)?;
+                Ok(receipt)
+            };
+            put.boxed()
+        });
+        let puts: BoxStream<'_, _> = puts.try_buffer_unordered(self.options.parts.max(1)).boxed();
+        let mut receipts: Vec<_> = puts.try_collect().await?;
+        receipts.sort_unstable_by_key(|receipt: &PartReceipt| receipt.number);
+        Ok(receipts)
+    }
+
+    fn put_options(&self) -> PutOptions {
+        PutOptions { observer: Some(self.control.observer()), ..PutOptions::default() }
+    }
+
+    fn advance(&self, bytes: u64) -> Result<()> {
+        self.put_options().advance(bytes)
+    }
+
+    /// The size of each part: as configured or growing with the file, within the store's limits and the budget.
+    fn part_size(&self, size: u64, limits: PartLimits) -> u64 {
+        let smallest = size.div_ceil(u64::from(limits.max_count)).div_ceil(MIB) * MIB;
+        let within_budget = (self.budget.total() / self.options.parts.max(1) as u64).max(MIB);
+        let wanted = self.options.part_size.unwrap_or(DEFAULT_PART_SIZE.min(within_budget));
+        wanted.max(smallest).clamp(limits.min_size, limits.max_size)
+    }
+
+    /// Checks what stands at the target against the digest of the source: by the digest that the target's store tells, or
+    /// by reading it again. A copy that is not the same is removed.
+    async fn read_back(&self, target: Target<'_>, expected: Digest, told: Option<Digest>) -> Result<()> {
+        let actual = match told {
+            Some(digest) => digest,
+            None => digest_stored(target.store, target.path).await?,
+        };
+        if let Err(mismatch) = expected.verify(&actual) {
+            let _ = target.store.delete(target.path, mlflow_artifacts_core::DeleteOptions::default()).await;
+            return Err(mismatch);
+        }
+        Ok(())
+    }
+}
+
+fn can_copy_within(from: &SharedStore, to: &SharedStore) -> bool {
+    Arc::ptr_eq(from, to) && from.capabilities().contains(Capabilities::COPY)
+}
+
+/// Whether to read an artifact in parallel ranges. Never from a local store, where the kernel copies.
+fn ranges_pay(store: &SharedStore, meta: &ArtifactMeta, part_size: u64) -> bool {
+    let pays_from = store.limits().parts.and_then(|limits| limits.pays_from);
+    let pays = pays_from.is_some_and(|from| meta.size >= from) && meta.size > part_size;
+    pays && store.capabilities().contains(Capabilities::RANGE)
+}
+
+/// A part's number and bytes, and the budget that they hold.
+type Part<'a> = (u32, Bytes, SemaphorePermit<'a>);
+
+/// Reads a file part by part, in order.
+struct PartReader {
+    source: Arc<SourceFile>,
+    part_size: u64,
+    next: u32,
+    hasher: Hasher,
+}
+
+impl PartReader {
+    fn offset(&self) -> u64 {
+        u64::from(self.next - 1) * self.part_size
+    }
+
+    /// The size of the next part; `None` after the last.
+    fn next_size(&self) -> Option<u64> {
+        let left = self.source.length().saturating_sub(self.offset());
+        Some(left.min(self.part_size)).filter(|size| *size > 0)
+    }
+
+    fn read(mut self, size: u64) -> Result<(u32, Bytes, Self)> {
+        let mut data = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        let read = std::os::unix::fs::FileExt::read_exact_at(self.source.file(), &mut data, self.offset());
+        read.map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::new(ErrorKind::SizeMismatch, "the file became shorter while it was read")
+            }
+            _ => Error::from_io(error).into_kind(ErrorKind::Unreadable),
+        })?;
+        self.hasher.update(&data);
+        let number = self.next;
+        self.next += 1;
+        Ok((number, data.into(), self))
+    }
+}
+
+/// Hashes a part, on a thread that may block, if there is a hasher.
+async fn hash_part<'a>(hasher: &Mutex<Option<Hasher>>, part: Part<'a>) -> Result<Part<'a>> {
+    let current = lock(hasher).take();
+    if let Some(mut current) = current {
+        let data = part.1.clone();
+        let hash = move || {
+            current.update(&data);
+            Ok(current)
+        };
+        let updated = blocking(hash).await?;
+        *lock(hasher) = Some(updated);
+    }
+    Ok(part)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn body_of(download: Download) -> PutBody {
+    match download.file {
+        Some(file) => PutBody::OpenFile(file),
+        None => PutBody::Stream {
+            stream: download.stream,
+            length: Some(download.range.end - download.range.start),
+        },
+    }
+}
+
+fn check_size(expected: u64, actual: u64) -> Result<()> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::SizeMismatch, format!("{expected} bytes were sent, the store has {actual}")))
+}
+
+async fn digest_stored(store: &SharedStore, path: &ArtifactPath) -> Result<Digest> {
+    let mut stream = store.get(path, GetOptions::default()).await?.stream;
+    let mut hasher = Hasher::new(DigestAlgorithm::Sha256);
+    while let Some(chunk) = stream.try_next().await? {
+        hasher.update(&chunk);
+    }
+    Ok(hasher.finish())
+}
+
+/// Runs `work` on a thread of the runtime that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::new(ErrorKind::Cancelled, "the runtime was shut down")),
+        },
+    }
+}

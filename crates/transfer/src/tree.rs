@@ -1,0 +1,286 @@
+//! Trees: found while they are transferred, every file's outcome kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use mlflow_artifacts_core::{
+    ArtifactMeta, ArtifactPath, Capabilities, Error, ErrorKind, ListOptions, PutOutcome, Result, SharedStore,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::engine::{Transfer, local_store};
+use crate::file::{Source, Target, blocking};
+use crate::report::{FileReport, Outcome, TreeReport};
+
+/// How many entries may be found ahead of the transfers.
+const FOUND_AHEAD: usize = 1024;
+
+const LINK_TO_DIRECTORY: &str = "a symbolic link to a directory is not followed";
+const EMPTY_DIRECTORY: &str = "the store has no empty directories";
+
+impl Transfer {
+    /// Stores the content of the local directory `local` below `path`, files in parallel.
+    ///
+    /// MLflow's rules: hidden files go along, a symbolic link to a file is stored as that file, one to a directory is
+    /// skipped, a dangling one fails; empty directories are made where the store has directories and skipped elsewhere.
+    /// What is no regular file (a pipe, a socket, a device) fails: it is not opened.
+    ///
+    /// The outcome of every file is in the report: a file that fails does not stop the others. Fails as a whole, having
+    /// stored nothing, if `local` is missing ([`ErrorKind::NotFound`]) or not a directory ([`ErrorKind::NotADirectory`]).
+    pub async fn upload_tree(&self, local: &Path, path: &ArtifactPath) -> Result<TreeReport> {
+        let in_context = |error: Error| error.with_operation("upload").with_path(local.display());
+        let (found, mut entries) = mpsc::channel(FOUND_AHEAD);
+        let top = local.to_owned();
+        blocking(move || open_tree(&top)).await.map_err(in_context)?;
+        let (top, control) = (local.to_owned(), self.control.clone());
+        let walk = tokio::task::spawn_blocking(move || {
+            for entry in walk_tree(&top) {
+                if control.is_cancelled() || found.blocking_send(entry).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut tree = Tree::new(self);
+        while let Some(entry) = entries.recv().await {
+            self.upload_entry(&mut tree, entry, path).await;
+        }
+        let report = tree.finish().await;
+        walk.await.map_err(|error| in_context(Error::new(ErrorKind::Internal, error.to_string())))?;
+        self.control.check().map_err(in_context)?;
+        Ok(report)
+    }
+
+    async fn upload_entry(&self, tree: &mut Tree, entry: LocalEntry, top: &ArtifactPath) {
+        let LocalEntry { name, found } = entry;
+        let path = match ArtifactPath::parse(&name) {
+            Ok(relative) => top.join(&relative),
+            Err(error) => return tree.settle(name, Outcome::Failed(error)),
+        };
+        match found {
+            Found::File { path: local, size } => {
+                let transfer = self.clone();
+                let upload = async move {
+                    let shown = local.display().to_string();
+                    let target = Target { store: &transfer.store, path: &path };
+                    let result = transfer.transfer(Source::Local { path: local, size }, target).await;
+                    result.map_err(|error| error.with_operation("upload").with_path(shown))
+                };
+                tree.spawn(name, upload).await;
+            }
+            Found::EmptyDirectory if self.store.capabilities().contains(Capabilities::DIRECTORIES) => {
+                if let Err(error) = self.store.create_directory(&path).await {
+                    tree.settle(name, Outcome::Failed(error));
+                }
+            }
+            Found::EmptyDirectory => tree.settle(name, Outcome::Skipped(EMPTY_DIRECTORY)),
+            Found::LinkToDirectory => tree.settle(name, Outcome::Skipped(LINK_TO_DIRECTORY)),
+            Found::Failed(error) => {
+                self.control.found(0);
+                let failed: Result<()> = Err(error);
+                self.control.finished(&failed);
+                if let Err(error) = failed {
+                    tree.settle(name, Outcome::Failed(error.with_operation("upload")));
+                }
+            }
+        }
+    }
+
+    /// Fetches everything below the directory `path` into the local directory `local`, files in parallel; what stands
+    /// there already stays unless a fetched file replaces it.
+    ///
+    /// No file is written outside `local`, not through a symbolic link either. The outcome of every file is in the report.
+    /// Fails as a whole, having written nothing, if `path` is missing ([`ErrorKind::NotFound`]) or is a file
+    /// ([`ErrorKind::NotADirectory`]).
+    pub async fn download_tree(&self, path: &ArtifactPath, local: &Path) -> Result<TreeReport> {
+        let in_context = |error: Error| error.with_operation("download").with_path(path);
+        let target = local_store(local).map_err(in_context)?;
+        self.copy_found_tree(path, &target, &ArtifactPath::root()).await.map_err(in_context)
+    }
+
+    /// Copies everything below the directory `path` to below `target_path` of `target`. As [`Transfer::download_tree`].
+    pub async fn copy_tree(
+        &self,
+        path: &ArtifactPath,
+        target: &SharedStore,
+        target_path: &ArtifactPath,
+    ) -> Result<TreeReport> {
+        let in_context = |error: Error| error.with_operation("copy").with_path(path);
+        if Arc::ptr_eq(&self.store, target) && target_path.strip_prefix(path).is_some() {
+            let error = Error::new(ErrorKind::InvalidArgument, "a tree cannot be copied into itself");
+            return Err(in_context(error));
+        }
+        self.copy_found_tree(path, target, target_path).await.map_err(in_context)
+    }
+
+    async fn copy_found_tree(
+        &self,
+        path: &ArtifactPath,
+        target: &SharedStore,
+        top: &ArtifactPath,
+    ) -> Result<TreeReport> {
+        if !self.control.guard_reading(self.store.stat(path)).await?.is_directory() {
+            return Err(Error::new(ErrorKind::NotADirectory, "this is a file where a directory is meant")
+                .with_help("transfer it as a file"));
+        }
+        target.create_directory(top).await.or_else(|error| match error.kind() {
+            ErrorKind::Unsupported => Ok(()),
+            _ => Err(error),
+        })?;
+        let mut tree = Tree::new(self);
+        let mut entries = self.store.list(path, ListOptions { recursive: true });
+        let listed = async {
+            while let Some(entry) = self.control.guard_reading(entries.try_next()).await? {
+                self.copy_entry(&mut tree, entry, path, target, top).await;
+            }
+            Ok(())
+        };
+        let listed: Result<()> = listed.await;
+        let report = tree.finish().await;
+        // Without the whole listing nobody can say that everything came.
+        listed?;
+        self.control.check()?;
+        Ok(report)
+    }
+
+    async fn copy_entry(
+        &self,
+        tree: &mut Tree,
+        entry: ArtifactMeta,
+        from: &ArtifactPath,
+        target: &SharedStore,
+        top: &ArtifactPath,
+    ) {
+        let Some(relative) = entry.path.strip_prefix(from) else {
+            let error = Error::new(
+                ErrorKind::Protocol,
+                "the store listed a path outside the directory that was asked for",
+            );
+            return tree.settle(entry.path.to_string(), Outcome::Failed(error.with_path(&entry.path)));
+        };
+        let (name, path) = (relative.to_string(), top.join(&relative));
+        if entry.is_directory() {
+            return match target.create_directory(&path).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) => tree.settle(name, Outcome::Failed(error)),
+            };
+        }
+        let (transfer, target) = (self.clone(), Arc::clone(target));
+        let copy = async move {
+            let source = Source::Stored { store: &transfer.store, meta: &entry };
+            transfer.transfer(source, Target { store: &target, path: &path }).await
+        };
+        tree.spawn(name, copy).await;
+    }
+}
+
+/// The files of one tree in flight, and what became of the others.
+struct Tree {
+    slots: Arc<Semaphore>,
+    running: JoinSet<FileReport>,
+    report: TreeReport,
+}
+
+impl Tree {
+    fn new(transfer: &Transfer) -> Self {
+        let slots = Arc::new(Semaphore::new(transfer.options.files.max(1)));
+        Tree { slots, running: JoinSet::new(), report: TreeReport::default() }
+    }
+
+    /// Starts a file's transfer when there is a slot for it.
+    async fn spawn(
+        &mut self,
+        name: String,
+        transfer: impl Future<Output = Result<PutOutcome>> + Send + 'static,
+    ) {
+        while let Some(finished) = self.running.try_join_next() {
+            self.keep(finished);
+        }
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
+        self.running.spawn(async move {
+            let outcome = transfer.await.map_or_else(Outcome::Failed, Outcome::Transferred);
+            drop(slot);
+            FileReport { name, outcome }
+        });
+    }
+
+    fn settle(&mut self, name: String, outcome: Outcome) {
+        self.report.files.push(FileReport { name, outcome });
+    }
+
+    fn keep(&mut self, finished: Result<FileReport, tokio::task::JoinError>) {
+        match finished.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(report) => self.report.files.push(report),
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // Only when the runtime is shut down, and then this task ends too.
+            Err(Err(_)) => {}
+        }
+    }
+
+    async fn finish(mut self) -> TreeReport {
+        while let Some(finished) = self.running.join_next().await {
+            self.keep(finished);
+        }
+        self.report
+    }
+}
+
+/// What a local tree holds.
+struct LocalEntry {
+    name: String,
+    found: Found,
+}
+
+enum Found {
+    File { path: PathBuf, size: u64 },
+    EmptyDirectory,
+    LinkToDirectory,
+    Failed(Error),
+}
+
+fn open_tree(top: &Path) -> Result<()> {
+    if std::fs::metadata(top).map_err(Error::from_io)?.is_dir() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::NotADirectory, "this is a file where a directory is meant")
+        .with_help("transfer it as a file"))
+}
+
+/// What stands below `top`, in no particular order. Blocks.
+fn walk_tree(top: &Path) -> impl Iterator<Item = LocalEntry> {
+    walkdir::WalkDir::new(top).min_depth(1).into_iter().filter_map(move |entry| match entry {
+        Ok(entry) => {
+            let name = name_below(top, entry.path());
+            classify(&entry).map(|found| LocalEntry { name, found })
+        }
+        Err(error) => {
+            let path = error.path().unwrap_or(top).to_owned();
+            let name = name_below(top, &path);
+            let error = error.into_io_error().map_or_else(
+                || Error::new(ErrorKind::Unreadable, "the directory cannot be read"),
+                |error| Error::from_io(error).into_kind(ErrorKind::Unreadable),
+            );
+            Some(LocalEntry { name, found: Found::Failed(error.with_path(path.display())) })
+        }
+    })
+}
+
+/// What is to be done about an entry; `None` for a directory that is not empty, whose content speaks for it.
+fn classify(entry: &walkdir::DirEntry) -> Option<Found> {
+    let path = entry.path();
+    if entry.file_type().is_dir() {
+        let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        return is_empty.then_some(Found::EmptyDirectory);
+    }
+    Some(match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Found::LinkToDirectory,
+        Ok(metadata) => Found::File { path: path.to_owned(), size: metadata.len() },
+        Err(error) => Found::Failed(Error::from_io(error).with_path(path.display())),
+    })
+}
+
+fn name_below(top: &Path, path: &Path) -> String {
+    path.strip_prefix(top).unwrap_or(path).to_string_lossy().into_owned()
+}
