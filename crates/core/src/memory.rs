@@ -12,7 +12,7 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
-    ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, Capabilities, ConfigKey,
+    ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, ByteRange, Capabilities, ConfigKey,
     CopyOptions, DeleteOptions, Deleted, Digest, DigestAlgorithm, Download, Error, ErrorKind, GetOptions,
     Limits, ListOptions, PartLimits, PartReceipt, PresignRequest, PutBody, PutMode, PutOptions, PutOutcome,
     ResolvedConfig, Result, SharedStore, SignedRequest, SourceFile, StoreFactory, StoreInfo, Upload,
@@ -250,7 +250,12 @@ impl ArtifactStore for MemoryStore {
     }
 
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
+        let in_context = |error: Error, path: &ArtifactPath| error.with_operation("get").with_path(path);
         let read = || {
+            if options.digest.is_some() && options.range != ByteRange::Full {
+                let message = "the digest of the whole content cannot be checked on a part of it";
+                return Err(Error::new(ErrorKind::InvalidArgument, message));
+            }
             let nodes = self.nodes();
             let (meta, content) = match nodes.get(path) {
                 Some(Node::Directory) => return Err(is_a_directory()),
@@ -264,11 +269,13 @@ impl ArtifactStore for MemoryStore {
             let range = options.range.resolve(meta.size)?;
             Ok((meta, content, range))
         };
-        let (meta, content, range) = read().map_err(|error| error.with_operation("get").with_path(path))?;
+        let (meta, content, range) = read().map_err(|error| in_context(error, path))?;
         let slice = content.slice(to_index(range.start)..to_index(range.end));
         let chunks =
             (0..slice.len()).step_by(CHUNK).map(move |at| Ok(slice.slice(at..slice.len().min(at + CHUNK))));
         let stream = verified(stream::iter(chunks).boxed(), Some(range.end - range.start), options.digest);
+        let path = path.clone();
+        let stream = stream.map_err(move |error| in_context(error, &path)).boxed();
         Ok(Download { meta, range, stream, file: None })
     }
 
@@ -286,19 +293,22 @@ impl ArtifactStore for MemoryStore {
     }
 
     async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
-        let part_size = options.part_size.unwrap_or(DEFAULT_PART_SIZE).clamp(PARTS.min_size, PARTS.max_size);
-        let id = self.shared.next();
+        let enough = options.length.unwrap_or(0).div_ceil(PARTS.max_count.into());
+        let part_size =
+            options.part_size.unwrap_or(DEFAULT_PART_SIZE.max(enough)).clamp(PARTS.min_size, PARTS.max_size);
+        let (id, path) = (self.shared.next(), path.clone());
         let pending =
             PendingUpload { path: path.clone(), part_size, mode: options.mode, parts: BTreeMap::new() };
         self.shared.uploads_mut().insert(id.clone(), pending);
-        Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, part_size }))
+        Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, path, part_size }))
     }
 
     async fn resume_upload(&self, token: &UploadToken) -> Result<Box<dyn Upload>> {
         let id = token.as_str().to_owned();
-        let found = self.shared.uploads_mut().get(&id).map(|pending| pending.part_size);
-        let part_size = found.ok_or_else(|| no_upload().with_operation("resume_upload"))?;
-        Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, part_size }))
+        let found =
+            self.shared.uploads_mut().get(&id).map(|pending| (pending.path.clone(), pending.part_size));
+        let (path, part_size) = found.ok_or_else(|| no_upload().with_operation("resume_upload"))?;
+        Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, path, part_size }))
     }
 
     fn list(
@@ -381,6 +391,7 @@ fn no_upload() -> Error {
 struct MemoryUpload {
     shared: Arc<Shared>,
     id: String,
+    path: ArtifactPath,
     part_size: u64,
 }
 
@@ -395,24 +406,26 @@ impl Upload for MemoryUpload {
     }
 
     async fn put_part(&self, number: u32, data: Bytes) -> Result<PartReceipt> {
+        let in_context = |error: Error| error.with_operation("put_part").with_path(&self.path);
         let size = data.len() as u64;
         if number == 0 || number > PARTS.max_count || size > self.part_size {
             let message = format!(
                 "part {number} with {size} bytes; parts are 1 to {} of {}",
                 PARTS.max_count, self.part_size
             );
-            return Err(Error::new(ErrorKind::InvalidArgument, message).with_operation("put_part"));
+            return Err(in_context(Error::new(ErrorKind::InvalidArgument, message)));
         }
         let etag = Digest::of(DigestAlgorithm::Sha256, &data).hex();
         let mut uploads = self.shared.uploads_mut();
-        let pending = uploads.get_mut(&self.id).ok_or_else(|| no_upload().with_operation("put_part"))?;
+        let pending = uploads.get_mut(&self.id).ok_or_else(|| in_context(no_upload()))?;
         pending.parts.insert(number, data);
         Ok(PartReceipt { number, size, etag })
     }
 
     async fn complete(self: Box<Self>, parts: Vec<PartReceipt>) -> Result<PutOutcome> {
         let pending = self.shared.uploads_mut().remove(&self.id);
-        let pending = pending.ok_or_else(|| no_upload().with_operation("complete"))?;
+        let in_context = |error: Error| error.with_operation("complete").with_path(&self.path);
+        let pending = pending.ok_or_else(|| in_context(no_upload()))?;
         let assemble = || {
             crate::check_parts(&parts, pending.part_size)?;
             let mut content = BytesMut::new();
@@ -429,9 +442,9 @@ impl Upload for MemoryUpload {
             }
             let content = content.freeze();
             let digest = Digest::of(DigestAlgorithm::Sha256, &content);
-            self.shared.insert(&pending.path, content, digest, &pending.mode)
+            self.shared.insert(&self.path, content, digest, &pending.mode)
         };
-        assemble().map_err(|error| error.with_operation("complete").with_path(&pending.path))
+        assemble().map_err(in_context)
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {

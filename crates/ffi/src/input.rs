@@ -1,0 +1,118 @@
+//! What C hands in, checked.
+
+use std::ffi::{CStr, c_char};
+use std::path::Path;
+
+use mlflow_artifacts::ArtifactPath;
+
+use crate::entry::Failure;
+use crate::status::{MLFA_E_INVALID_UTF8, MLFA_E_NULL_POINTER, MLFA_E_STRUCT_SIZE};
+
+/// A string of `length` bytes, or up to its NUL if `length` is `SIZE_MAX`.
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, length: usize, name: &str) -> Result<&'a str, Failure> {
+    if pointer.is_null() {
+        return Err(Failure::new(MLFA_E_NULL_POINTER, format!("the {name} is NULL")));
+    }
+    let bytes = if length == usize::MAX {
+        // SAFETY: not NULL, and C says by `SIZE_MAX` that it ends in NUL (crate docs).
+        unsafe { CStr::from_ptr(pointer) }.to_bytes()
+    } else {
+        // SAFETY: not NULL, and C says that so many bytes are readable (crate docs).
+        unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), length) }
+    };
+    std::str::from_utf8(bytes)
+        .map_err(|error| Failure::new(MLFA_E_INVALID_UTF8, format!("the {name} is not UTF-8: {error}")))
+}
+
+pub(crate) unsafe fn artifact_path(pointer: *const c_char, length: usize) -> Result<ArtifactPath, Failure> {
+    // SAFETY: passed on from the caller.
+    Ok(ArtifactPath::parse(unsafe { text(pointer, length, "artifact path") }?)?)
+}
+
+pub(crate) unsafe fn local_path<'a>(pointer: *const c_char, length: usize) -> Result<&'a Path, Failure> {
+    // SAFETY: passed on from the caller.
+    Ok(Path::new(unsafe { text(pointer, length, "local path") }?))
+}
+
+/// Bytes to read. NULL is fine when there are none.
+pub(crate) unsafe fn data<'a>(pointer: *const u8, size: usize) -> Result<&'a [u8], Failure> {
+    match (pointer.is_null(), size) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Failure::new(MLFA_E_NULL_POINTER, "the data is NULL")),
+        // SAFETY: not NULL, and C says that so many bytes are readable (crate docs).
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, size) }),
+    }
+}
+
+/// Bytes to fill. NULL is fine when there are none.
+pub(crate) unsafe fn buffer<'a>(pointer: *mut u8, size: usize) -> Result<&'a mut [u8], Failure> {
+    match (pointer.is_null(), size) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(Failure::new(MLFA_E_NULL_POINTER, "the buffer is NULL")),
+        // SAFETY: not NULL, and C says that so many bytes are writable and not used otherwise during the call.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(pointer, size) }),
+    }
+}
+
+/// An option struct.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, begins with `struct_size: u32`, and is valid with every bit zero, which means its defaults.
+pub(crate) unsafe trait Options: Copy {}
+
+/// Reads an option struct by the size that it says it has. NULL means the defaults.
+///
+/// A larger struct comes from a newer header: it is accepted as long as what this library does not know is zero.
+pub(crate) unsafe fn options<T: Options>(pointer: *const T) -> Result<T, Failure> {
+    // SAFETY: valid with every bit zero (`Options`).
+    let mut options: T = unsafe { std::mem::zeroed() };
+    if pointer.is_null() {
+        return Ok(options);
+    }
+    // SAFETY: not NULL and begins with its size (`Options`).
+    let size = unsafe { pointer.cast::<u32>().read() } as usize;
+    let known = size_of::<T>();
+    // No option struct will ever come near this: it is not initialised.
+    let plausible = known..=known + 4096;
+    if !plausible.contains(&size) {
+        let message = format!("the option struct says it has {size} bytes, not {known}: initialise it");
+        return Err(Failure::new(MLFA_E_STRUCT_SIZE, message));
+    }
+    // SAFETY: C says that `size` bytes are readable, which are at least as many as `T` has.
+    let unknown = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
+    if unknown.iter().any(|byte| *byte != 0) {
+        return Err(Failure::new(
+            MLFA_E_STRUCT_SIZE,
+            "the option struct sets options that this library does not know",
+        ));
+    }
+    // SAFETY: both are valid for `known` bytes and do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(pointer, &raw mut options, 1) };
+    Ok(options)
+}
+
+/// Fills an option struct with its defaults. `size` is `sizeof` of the struct in the caller's header.
+pub(crate) unsafe fn init_options<T: Options>(pointer: *mut T, size: usize) {
+    let Ok(struct_size) = u32::try_from(size) else { return };
+    if pointer.is_null() || size < size_of::<u32>() {
+        return;
+    }
+    // SAFETY: not NULL; C says that `size` bytes are writable, and every bit zero is valid (`Options`).
+    unsafe {
+        pointer.cast::<u8>().write_bytes(0, size);
+        pointer.cast::<u32>().write(struct_size);
+    }
+}
+
+/// A C string of `text`, cut at its first NUL (there is none in paths, etags and messages).
+pub(crate) fn c_string(text: impl AsRef<str>) -> std::ffi::CString {
+    let text = text.as_ref();
+    let end = text.find('\0').unwrap_or(text.len());
+    std::ffi::CString::new(&text[..end]).unwrap_or_default()
+}
+
+/// The pointer of a string that may be missing.
+pub(crate) fn pointer(text: Option<&std::ffi::CString>) -> *const c_char {
+    text.map_or(std::ptr::null(), |text| text.as_ptr())
+}

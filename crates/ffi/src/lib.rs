@@ -1,0 +1,32 @@
+//! The C ABI of mlflow-artifacts. The rules for every function stand in `ABI.md` and at the top of the header,
+//! `include/mlflow_artifacts.h`, which is made from this crate.
+//!
+//! How the crate keeps them:
+//!
+//! - [`handle`]: a C pointer is a `Box` or an `Arc` of exactly one Rust type, declared once for each handle. No other
+//!   module turns pointers into references.
+//! - [`entry`]: every fallible function runs inside [`entry::call`], which clears the outputs, catches panics and hands
+//!   errors out.
+//! - [`input`]: strings, byte ranges and option structs are checked before use.
+//!
+//! # Safety
+//!
+//! What C must guarantee for every call: a handle is NULL or came from this library and is not freed; a pointer with a
+//! length points to so many readable (outputs: writable) bytes; a string given with the length `SIZE_MAX` ends in NUL;
+//! an exclusive handle (`_free`) is used by one thread at a time. Everything else is checked.
+
+pub mod bytes;
+pub mod config;
+pub mod context;
+pub mod entry;
+pub mod error;
+pub mod handle;
+pub mod input;
+pub mod library;
+pub mod list;
+pub mod meta;
+pub mod objects;
+pub mod report;
+pub mod status;
+pub mod store;
+pub mod transfer;

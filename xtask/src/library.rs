@@ -1,0 +1,139 @@
+//! The C library: an archive by cargo, and the shared library that we link from it ourselves.
+//!
+//! rustc exports every `#[no_mangle]` symbol of every dependency from a `cdylib`, and a version script of ours cannot take
+//! them back (DESIGN.md, "Linking"). So the shared library is linked here, with nothing but our own functions in it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::process::{Outcome, cargo, command, fail, output, run};
+use crate::{header, root, target};
+
+/// The symbol version of all functions, until an incompatible change. GNU ld lists it among the symbols, so it has their prefix.
+const VERSION_NODE: &str = "mlfa_0";
+
+/// What a program that links the archive must link too. rustc says so (`--print native-static-libs`); a test compares.
+pub(crate) const NATIVE_LIBRARIES: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
+
+/// A library that was built.
+pub(crate) struct Library {
+    /// Holds the archive, the shared library and its links.
+    pub(crate) directory: PathBuf,
+    pub(crate) archive: PathBuf,
+    pub(crate) shared: PathBuf,
+}
+
+/// The version of the workspace's packages, such as `0.1.0`.
+pub(crate) fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// The name that programs remember: while the version is 0.x, each minor version is a new interface.
+pub(crate) fn soname() -> String {
+    let mut parts = version().split('.');
+    match (parts.next(), parts.next()) {
+        (Some("0"), Some(minor)) => format!("libmlflow_artifacts.so.0.{minor}"),
+        (Some(major), _) => format!("libmlflow_artifacts.so.{major}"),
+        _ => "libmlflow_artifacts.so".to_owned(),
+    }
+}
+
+/// Builds the library with a cargo profile.
+pub(crate) fn build(profile: &str) -> Outcome<Library> {
+    run(&mut cargo(["build", "--quiet", "--package", "mlflow-artifacts-capi", "--profile", profile]))?;
+    let directory = target().join("capi").join(profile);
+    std::fs::create_dir_all(&directory)?;
+    let built = target().join(if profile == "dev" { "debug" } else { profile }).join("libmlflow_artifacts.a");
+    let archive = directory.join("libmlflow_artifacts.a");
+    std::fs::copy(built, &archive)?;
+    let shared = link(&directory, &archive, profile)?;
+    Ok(Library { directory, archive, shared })
+}
+
+fn link(directory: &Path, archive: &Path, profile: &str) -> Outcome<PathBuf> {
+    let symbols = header::symbols()?;
+    let script = directory.join("exports.map");
+    let mut exports = format!("{VERSION_NODE} {{ global:");
+    for symbol in &symbols {
+        let _ = write!(exports, " {symbol};");
+    }
+    exports.push_str(" local: *; };\n");
+    std::fs::write(&script, exports)?;
+
+    let shared = directory.join(format!("libmlflow_artifacts.so.{}", version()));
+    let mut link = command(std::env::var_os("CC").unwrap_or_else(|| "cc".into()), ["-shared", "-o"]);
+    link.arg(&shared);
+    link.args(symbols.iter().map(|symbol| format!("-Wl,-u,{symbol}")));
+    link.arg(archive);
+    link.arg(format!("-Wl,--version-script={}", script.display()));
+    link.arg(format!("-Wl,-soname,{}", soname()));
+    // nodelete: the library's threads may outlive a dlclose.
+    link.args(["-Wl,--gc-sections", "-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,-z,relro", "-Wl,--no-undefined"]);
+    if profile == "release" {
+        link.arg("-Wl,--strip-all");
+    }
+    link.args(NATIVE_LIBRARIES).arg("-lc");
+    run(&mut link)?;
+    for name in ["libmlflow_artifacts.so".to_owned(), soname()] {
+        replace_link(&directory.join(name), shared.file_name().unwrap_or_default().as_ref())?;
+    }
+    Ok(shared)
+}
+
+/// Makes `link` point to `to`, whatever stood there.
+pub(crate) fn replace_link(link: &Path, to: &Path) -> Outcome {
+    let _ = std::fs::remove_file(link);
+    Ok(std::os::unix::fs::symlink(to, link)?)
+}
+
+/// Fails unless the shared library exports exactly the listed functions, has its soname, and needs no library that we do
+/// not name.
+pub(crate) fn check(library: &Library) -> Outcome {
+    let exported = output(command("nm", ["-D", "--defined-only", "--format=posix"]).arg(&library.shared))?;
+    let exported: std::collections::BTreeSet<_> = exported
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|name| name.split("@@").next())
+        .filter(|name| *name != VERSION_NODE)
+        .map(str::to_owned)
+        .collect();
+    let listed = header::symbols()?;
+    if exported != listed {
+        let difference: Vec<_> = exported.symmetric_difference(&listed).cloned().collect();
+        return fail(format!(
+            "the exported symbols and include/symbols-in-versions.txt differ by: {}",
+            difference.join(", ")
+        ));
+    }
+    let dynamic = output(command("readelf", ["--dynamic", "--wide"]).arg(&library.shared))?;
+    if !dynamic.contains(&format!("Library soname: [{}]", soname())) {
+        return fail(format!("{} has no soname {}", library.shared.display(), soname()));
+    }
+    for unwanted in ["TEXTREL", "STATIC_TLS", "RPATH", "RUNPATH", "libssl", "libcrypto"] {
+        if dynamic.contains(unwanted) {
+            return fail(format!("{} has {unwanted}", library.shared.display()));
+        }
+    }
+    check_native_libraries()
+}
+
+fn check_native_libraries() -> Outcome {
+    // The note is printed when the crate is compiled, so compile it: it holds no code.
+    let source = root().join("crates/capi/src/lib.rs");
+    let probe = target().join("native-libraries");
+    std::fs::create_dir_all(&probe)?;
+    std::fs::write(probe.join("probe.rs"), "#[unsafe(no_mangle)] pub extern \"C\" fn probe() {}")?;
+    let mut compile =
+        command("rustc", ["--edition=2024", "--crate-type=staticlib", "--print=native-static-libs"]);
+    let result = compile.arg("--out-dir").arg(&probe).arg(probe.join("probe.rs")).output()?;
+    let printed = String::from_utf8_lossy(&result.stderr).into_owned();
+    let note = printed.lines().find_map(|line| line.split_once("native-static-libs:"));
+    let Some((_, libraries)) = note else {
+        return fail(format!("rustc named no libraries for {}: {printed}", source.display()));
+    };
+    let named: Vec<_> = libraries.split_whitespace().filter(|name| *name != "-lc").collect();
+    if named != NATIVE_LIBRARIES {
+        return fail(format!("rustc asks for {named:?}, the pkg-config file names {NATIVE_LIBRARIES:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! What cargo and make cannot say: the header, the C library, its gates, installation, benchmarks, the whole test run.
+
+mod abi;
+mod bench;
+mod c_tests;
+mod demo;
+mod header;
+mod install;
+mod library;
+mod process;
+mod suite;
+mod tools;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The tasks of the project that are more than one command. `make` calls them.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write include/mlflow_artifacts.h from crates/ffi.
+    Header {
+        /// Change nothing; fail if the committed header differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the C library into target/capi/PROFILE and print where it is.
+    Library {
+        /// The cargo profile.
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
+    /// Install the library, its header and its pkg-config file.
+    Install {
+        /// Where include/ and lib/ are to stand.
+        #[arg(long, default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// A directory before the prefix, for packagers.
+        #[arg(long)]
+        destdir: Option<PathBuf>,
+    },
+    /// Compare the library's binary interface with the committed baseline.
+    Abi {
+        /// Make the baseline anew instead.
+        #[arg(long)]
+        update: bool,
+    },
+    /// Run the C tests: plain, AddressSanitizer, valgrind.
+    CTests,
+    /// Build the C example and run it on the model in examples/data.
+    Demo,
+    /// Run every test and check, installing what they need, and print the counts.
+    Test,
+    /// Measure against `cp` and append the results to bench/RESULTS.md.
+    Bench {
+        /// Print the results without writing them down.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+fn main() {
+    let outcome = match Arguments::parse().task {
+        Task::Header { check } => header::run(check),
+        Task::Library { profile } => {
+            library::build(&profile).map(|library| println!("{}", library.directory.display()))
+        }
+        Task::Install { prefix, destdir } => install::run(&prefix, destdir.as_deref()),
+        Task::Abi { update } => abi::run(update),
+        Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
+        Task::Demo => demo::run(),
+        Task::Test => suite::run(),
+        Task::Bench { dry_run } => bench::run(dry_run),
+    };
+    if let Err(error) = outcome {
+        eprintln!("xtask: error: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// The top of the work tree.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, PathBuf::from)
+}
+
+/// Where everything goes that is made.
+fn target() -> PathBuf {
+    root().join("target")
+}

@@ -1,0 +1,75 @@
+//! Running other programs.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::process::Command;
+
+/// Why a task failed, for a person to read.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) String);
+
+/// How a task ended.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+/// A failure with this text.
+pub(crate) fn fail<T>(text: impl Into<String>) -> Outcome<T> {
+    Err(Failure(text.into()))
+}
+
+/// A command with its arguments.
+pub(crate) fn command<S: AsRef<OsStr>>(
+    program: impl AsRef<OsStr>,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(crate::root());
+    command
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+}
+
+fn shown(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Runs a command with its output on the terminal; fails if it does.
+pub(crate) fn run(command: &mut Command) -> Outcome {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => fail(format!("{status} from: {}", shown(command))),
+        Err(error) => fail(format!("cannot run {}: {error}", shown(command))),
+    }
+}
+
+/// Runs a command and answers what it printed; fails, showing all of it, if it does.
+pub(crate) fn output(command: &mut Command) -> Outcome<String> {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => return fail(format!("cannot run {}: {error}", shown(command))),
+    };
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(printed);
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    fail(format!("{} from: {}\n{printed}{errors}", output.status, shown(command)))
+}
