@@ -1,6 +1,20 @@
-//! To come.
+//! Benchmarks: builds what is measured and runs `bench/local.py`.
 
-use crate::process::Outcome;
-pub(crate) fn run(_dry_run: bool) -> Outcome {
-    Ok(())
+use crate::process::{Outcome, cargo, command, run};
+use crate::{library, root, target, tools};
+
+/// Measures, and unless it is a dry run writes `bench/RESULTS.md`.
+pub(crate) fn run_all(dry_run: bool) -> Outcome {
+    let library = library::build("release")?;
+    run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
+    let overhead = library.directory.join("ffi_overhead");
+    let mut compile =
+        command("cc", ["-std=c11", "-D_POSIX_C_SOURCE=199309L", "-Wall", "-Wextra", "-Werror", "-O2", "-o"]);
+    compile.arg(&overhead).arg(root().join("bench/ffi_overhead.c"));
+    compile.arg("-I").arg(root().join("include")).arg("-L").arg(&library.directory).arg("-lmlflow_artifacts");
+    run(compile.arg(format!("-Wl,-rpath,{}", library.directory.display())))?;
+    let mut measure = command(tools::python()?, ["bench/local.py"]);
+    measure.arg(target().join("release/mlflow-artifacts")).arg(&library.directory).arg(overhead);
+    measure.args((!dry_run).then_some("--write")).env("MLFLOW_DISABLE_TELEMETRY", "true");
+    run(&mut measure)
 }

@@ -1,6 +1,134 @@
-//! To come.
+//! The C tests: every program of tests/c, compiled against the header and the debug library, run plain, with
+//! AddressSanitizer and under valgrind.
 
-use crate::process::Outcome;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::library::{self, Library};
+use crate::process::{Outcome, cargo, command, fail, output};
+use crate::{root, target};
+
+/// How a program is compiled and run.
+struct Way {
+    name: &'static str,
+    compiler_flags: &'static [&'static str],
+    /// What the program runs under, with its arguments.
+    under: &'static [&'static str],
+    /// How often the fork test forks: the instruments make it slow.
+    rounds: &'static str,
+}
+
+const WAYS: [Way; 3] = [
+    Way { name: "plain", compiler_flags: &["-O1"], under: &[], rounds: "100" },
+    Way {
+        name: "asan",
+        compiler_flags: &["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+        under: &[],
+        rounds: "20",
+    },
+    Way {
+        name: "valgrind",
+        compiler_flags: &["-O1"],
+        under: &[
+            "valgrind",
+            "--quiet",
+            "--leak-check=full",
+            "--show-leak-kinds=definite,indirect",
+            "--errors-for-leak-kinds=definite,indirect",
+            "--error-exitcode=99",
+        ],
+        rounds: "5",
+    },
+];
+
+/// Runs all of them; answers how many runs passed.
 pub(crate) fn run() -> Outcome<usize> {
-    Ok(0)
+    let library = library::build("dev")?;
+    library::check(&library)?;
+    let directory = target().join("c-tests");
+    std::fs::create_dir_all(&directory)?;
+    let mut passed = check_headers(&directory)?;
+    for source in programs()? {
+        for way in &WAYS {
+            run_program(&library, &source, way, &directory)?;
+            passed += 1;
+        }
+    }
+    Ok(passed)
+}
+
+/// The programs that are run, sorted: each `tests/c/*.c` but the ones that only show that the header compiles.
+fn programs() -> Outcome<Vec<PathBuf>> {
+    let mut found: Vec<_> = std::fs::read_dir(root().join("tests/c"))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .filter(|path| path.file_stem().is_some_and(|stem| stem != "header"))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return fail("there are no C tests");
+    }
+    Ok(found)
+}
+
+fn compiler(program: &str, standard: &str) -> Command {
+    let mut compile = command(program, [standard, "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    compile.arg("-I").arg(root().join("include"));
+    compile
+}
+
+/// The header compiles as C11 and as C++17, without padding in its structs, and they are laid out as in Rust.
+fn check_headers(directory: &Path) -> Outcome<usize> {
+    let sources = root().join("tests/c");
+    let layout = directory.join("layout.c");
+    std::fs::write(
+        &layout,
+        output(&mut cargo(["run", "-q", "-p", "mlflow-artifacts-ffi", "--example", "layout"]))?,
+    )?;
+    let checks = [
+        ("cc", "-std=c11", sources.join("header.c")),
+        ("c++", "-std=c++17", sources.join("header.cpp")),
+        ("cc", "-std=c11", layout),
+    ];
+    for (program, standard, source) in &checks {
+        output(compiler(program, standard).args(["-Wpadded", "-fsyntax-only"]).arg(source))?;
+        println!("ok {} as {}", source.file_name().unwrap_or_default().display(), standard);
+    }
+    Ok(checks.len())
+}
+
+fn run_program(library: &Library, source: &Path, way: &Way, directory: &Path) -> Outcome {
+    let name = format!("{}-{}", source.file_stem().unwrap_or_default().display(), way.name);
+    let program = directory.join(&name);
+    let mut compile = compiler("cc", "-std=c11");
+    compile.args(way.compiler_flags).arg("-o").arg(&program).arg(source);
+    compile.arg("-L").arg(&library.directory).args(["-lmlflow_artifacts", "-lpthread", "-ldl"]);
+    compile.arg(format!("-Wl,-rpath,{}", library.directory.display()));
+    output(&mut compile)?;
+    if way.name == "asan"
+        && !output(command("nm", ["--undefined-only"]).arg(&program))?.contains("__asan_init")
+    {
+        return fail(format!("{name} was not compiled with AddressSanitizer"));
+    }
+
+    let work = tempfile::tempdir()?;
+    let (first, rest) = way.under.split_first().map_or((None, &[][..]), |(first, rest)| (Some(*first), rest));
+    let mut run = match first {
+        Some(under) => {
+            let mut run = command(under, rest);
+            run.arg(&program);
+            run
+        }
+        None => Command::new(&program),
+    };
+    run.arg(work.path()).env("MLFA_TEST_ROUNDS", way.rounds).env("MLFA_LIBRARY", &library.shared);
+    let started = std::time::Instant::now();
+    let printed = output(&mut run)?;
+    match printed.lines().last() {
+        Some(last) if last.starts_with("ok: ") => {
+            println!("{last} in {name} ({:.1} s)", started.elapsed().as_secs_f32());
+            Ok(())
+        }
+        _ => fail(format!("{name} did not say that it is ok:\n{printed}")),
+    }
 }

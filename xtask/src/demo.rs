@@ -1,21 +1,27 @@
 //! The demonstration: a C program logs a model through the library and reads it back.
 
+use std::process::Command;
+
 use crate::library;
 use crate::process::{self, Outcome, command};
 use crate::root;
 
 /// Builds the library and `examples/c/log_model.c`, and runs it on the model in `examples/data`.
 pub(crate) fn run() -> Outcome {
+    println!("building libmlflow_artifacts");
     let library = library::build("release")?;
     let program = library.directory.join("log_model");
-    let (include, directory) = (root().join("include"), &library.directory);
     let mut compile = command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"]);
     compile.arg(&program).arg(root().join("examples/c/log_model.c"));
-    compile.arg("-I").arg(include).arg("-L").arg(directory).arg("-lmlflow_artifacts");
-    compile.arg(format!("-Wl,-rpath,{}", directory.display()));
+    compile.arg("-I").arg(root().join("include")).arg("-L").arg(&library.directory).arg("-lmlflow_artifacts");
+    compile.arg(format!("-Wl,-rpath,{}", library.directory.display()));
     process::run(&mut compile)?;
+    run_on_model(&mut command(program, ["examples/data/model"]))
+}
+
+/// Runs the example, already given its model, with a store and a target of its own.
+pub(crate) fn run_on_model(example: &mut Command) -> Outcome {
     let work = tempfile::tempdir()?;
     let uri = format!("file://{}/artifacts", work.path().display());
-    let back = work.path().join("fetched");
-    process::run(command(program, ["examples/data/model"]).arg(uri).arg(back))
+    process::run(example.arg(uri).arg(work.path().join("fetched")))
 }

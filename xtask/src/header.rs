@@ -58,8 +58,7 @@ pub(crate) fn run(check: bool) -> Outcome {
 
 fn generate() -> Outcome<String> {
     let source = root().join("crates/ffi");
-    let mut config = cbindgen::Config::from_file(source.join("cbindgen.toml"))
-        .map_err(|error| Failure(error.to_string()))?;
+    let mut config = cbindgen::Config::from_file(source.join("cbindgen.toml")).map_err(Failure)?;
     config.header = Some(RULES.to_owned());
     config.trailer = Some(INIT_MACROS.to_owned());
     let mut builder = cbindgen::Builder::new().with_config(config);

@@ -25,13 +25,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write include/mlflow_artifacts.h from crates/ffi.
+    /// Write `include/mlflow_artifacts.h` from `crates/ffi`.
     Header {
         /// Change nothing; fail if the committed header differs.
         #[arg(long)]
         check: bool,
     },
-    /// Build the C library into target/capi/PROFILE and print where it is.
+    /// Build the C library into `target/capi/PROFILE` and print where it is.
     Library {
         /// The cargo profile.
         #[arg(long, default_value = "release")]
@@ -76,8 +76,8 @@ fn main() {
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
         Task::Demo => demo::run(),
-        Task::Test => suite::run(),
-        Task::Bench { dry_run } => bench::run(dry_run),
+        Task::Test => suite::run_all(),
+        Task::Bench { dry_run } => bench::run_all(dry_run),
     };
     if let Err(error) = outcome {
         eprintln!("xtask: error: {error}");

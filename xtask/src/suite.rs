@@ -1,6 +1,155 @@
-//! To come.
+//! The whole test run: every check in one order, each with a heading, and at the end one line of counts.
 
-use crate::process::Outcome;
-pub(crate) fn run() -> Outcome {
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::library::{self, version};
+use crate::process::{Outcome, cargo, command, fail, output, run};
+use crate::{abi, c_tests, demo, header, install, root, target, tools};
+
+/// How many tests passed.
+type Step = fn() -> Outcome<usize>;
+
+/// From what fails soonest to what takes longest.
+const STEPS: [(&str, Step); 11] = [
+    ("tools", || tools::install_programs().map(|()| 0)),
+    ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
+    ("header", || header::run(true).map(|()| 1)),
+    ("lints", || {
+        one(cargo(["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "--deny", "warnings"]))
+    }),
+    ("documentation", || {
+        one(cargo(["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("dependencies", dependencies),
+    ("Rust tests", || cargo_test(&["--workspace", "--no-fail-fast"])),
+    ("C tests", c_tests::run),
+    ("binary interface", || abi::run(false).map(|()| 1)),
+    ("installation", installation),
+    ("end to end", end_to_end),
+];
+
+/// Runs every step; the first that fails ends the run.
+pub(crate) fn run_all() -> Outcome {
+    let mut passed = 0;
+    for (name, step) in STEPS {
+        println!("\n=== {name}");
+        match step() {
+            Ok(count) => passed += count,
+            Err(error) => {
+                eprintln!("{error}");
+                println!("\n{passed} passed, 1 failed");
+                return fail(format!("the step \"{name}\" failed"));
+            }
+        }
+    }
+    println!("\n{passed} passed, 0 failed");
     Ok(())
+}
+
+fn one(command: &mut Command) -> Outcome<usize> {
+    run(command).map(|()| 1)
+}
+
+fn dependencies() -> Outcome<usize> {
+    let deny = tools::cargo_deny()?;
+    run(&mut command(deny, ["--offline", "--log-level", "error", "check", "bans", "licenses", "sources"]))?;
+    only_one_tls()
+}
+
+/// No crate of a TLS or crypto library but the one that the project has chosen (deny.toml) is in the tree.
+fn only_one_tls() -> Outcome<usize> {
+    let tree = output(&mut cargo(["tree", "--workspace", "--edges", "normal,build", "--prefix", "none"]))?;
+    let unwanted = ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"];
+    match tree.lines().find(|line| unwanted.contains(&line.split(' ').next().unwrap_or_default())) {
+        Some(found) => fail(format!("{found} is in the dependency tree")),
+        None => Ok(2),
+    }
+}
+
+/// Runs cargo test, passing its output on, and adds up what its runners count. An ignored test is a failure.
+fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
+    let mut child = cargo(["test", "--quiet"]).args(arguments).stdout(Stdio::piped()).spawn()?;
+    let (mut passed, mut left_out) = (0, 0);
+    if let Some(printed) = child.stdout.take() {
+        for line in BufReader::new(printed).lines() {
+            let line = line?;
+            if let Some(counts) = line.strip_prefix("test result: ") {
+                passed += number_before(counts, " passed");
+                left_out += number_before(counts, " ignored");
+                println!("{line}");
+            } else if !line.trim().is_empty()
+                && !line.starts_with("running ")
+                && !line.bytes().all(|byte| byte == b'.')
+            {
+                println!("{line}");
+            }
+        }
+    }
+    match (child.wait()?.success(), left_out, passed) {
+        (false, _, _) => fail("a Rust test failed"),
+        (true, 0, 1..) => Ok(passed),
+        (true, 0, 0) => fail("no Rust test ran"),
+        (true, ignored, _) => fail(format!("{ignored} Rust tests were ignored")),
+    }
+}
+
+fn number_before(text: &str, word: &str) -> usize {
+    let number = text.split(word).next().and_then(|before| before.rsplit([' ', '.', ';']).next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// What `make install` puts somewhere is what a C program needs, shared and static.
+fn installation() -> Outcome<usize> {
+    let prefix = tempfile::tempdir()?;
+    install::run(prefix.path(), None)?;
+    let lib = prefix.path().join("lib");
+    let release = library::build("release")?;
+    library::check(&release)?;
+    let flags = |more: &[&str]| -> Outcome<Vec<String>> {
+        let mut pkg_config = command("pkg-config", more);
+        pkg_config
+            .args(["--cflags", "--libs", "mlflow_artifacts"])
+            .env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
+        Ok(output(&mut pkg_config)?.split_whitespace().map(str::to_owned).collect())
+    };
+    let work = prefix.path().join("work");
+    std::fs::create_dir(&work)?;
+    let example = root().join("examples/c/log_model.c");
+
+    let shared = work.join("log_model");
+    output(
+        command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&shared)
+            .arg(&example)
+            .args(flags(&[])?),
+    )?;
+    demo::run_on_model(command(&shared, ["examples/data/model"]).env("LD_LIBRARY_PATH", &lib))?;
+
+    // As a linker would choose it where there is no shared library.
+    for entry in std::fs::read_dir(&lib)? {
+        let path = entry?.path();
+        if path.to_string_lossy().contains(".so") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let fixed = work.join("log_model_static");
+    output(command("cc", ["-std=c11", "-o"]).arg(&fixed).arg(&example).args(flags(&["--static"])?))?;
+    demo::run_on_model(&mut command(&fixed, ["examples/data/model"]))?;
+    println!("the installed library {} works, shared and static", version());
+    Ok(3)
+}
+
+/// The command with MLflow beside it, and with a file of 1 GiB.
+fn end_to_end() -> Outcome<usize> {
+    let python = tools::python()?;
+    run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
+    let program = target().join("release/mlflow-artifacts");
+    for script in ["tests/e2e/mlflow_model.py", "tests/e2e/large_file.py"] {
+        run(command(&python, [script])
+            .arg(&program)
+            .envs([("MLFLOW_DISABLE_TELEMETRY", "true"), ("DO_NOT_TRACK", "true")]))?;
+    }
+    Ok(2)
 }

@@ -1,1 +1,90 @@
-//! To come.
+//! What the tests need beyond Rust, a C compiler, make and Python: found, or installed with a pinned version.
+
+use std::path::PathBuf;
+
+use crate::process::{Outcome, cargo, command, fail, run};
+use crate::{root, target};
+
+/// Programs of the system, with the Debian package that has them.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("valgrind", "valgrind"),
+    ("abidiff", "abigail-tools"),
+    ("pkg-config", "pkg-config"),
+    ("readelf", "binutils"),
+    ("setpriv", "util-linux"),
+    ("mount", "mount"),
+];
+
+const CARGO_DENY: &str = "0.20.2";
+
+/// Installs the system's programs that are missing.
+pub(crate) fn install_programs() -> Outcome {
+    let missing: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(" "));
+    let install = || {
+        run(&mut command("apt-get", ["update", "--quiet"]))?;
+        run(command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]).args(&missing))
+    };
+    install().or_else(|error| {
+        fail(format!("{error}\nInstall these packages and try again: {}", missing.join(" ")))
+    })
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let system = ["/usr/sbin".into(), "/sbin".into()];
+    std::env::split_paths(&path)
+        .chain(system)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+}
+
+/// cargo-deny, built once below target/tools.
+pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
+    let tools = target().join("tools");
+    let program = tools.join("bin/cargo-deny");
+    let version = format!("cargo-deny {CARGO_DENY}");
+    let is_there = command(&program, ["--version"]).output();
+    if is_there.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == version) {
+        return Ok(program);
+    }
+    println!("building {version}");
+    let build = tools.join("build");
+    run(cargo([
+        "install",
+        "--quiet",
+        "--locked",
+        "--force",
+        "cargo-deny",
+        "--version",
+        CARGO_DENY,
+        "--root",
+    ])
+    .arg(&tools)
+    .arg("--target-dir")
+    .arg(&build))?;
+    std::fs::remove_dir_all(build)?;
+    Ok(program)
+}
+
+/// The Python of a virtual environment with what tests/e2e/requirements.txt pins.
+pub(crate) fn python() -> Outcome<PathBuf> {
+    let environment = target().join("e2e-venv");
+    let python = environment.join("bin/python");
+    let requirements = root().join("tests/e2e/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements)?;
+    // Written last: what is there is complete.
+    let installed = environment.join("installed-requirements.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
+        return Ok(python);
+    }
+    println!("installing MLflow into {}", environment.display());
+    run(command("python3", ["-m", "venv", "--clear"]).arg(&environment))?;
+    run(command(&python, ["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements))?;
+    std::fs::write(installed, wanted)?;
+    Ok(python)
+}

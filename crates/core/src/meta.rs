@@ -71,7 +71,7 @@ bitflags! {
         const DIRECTORIES = 1;
         /// `get` of a part of an artifact.
         const RANGE = 1 << 1;
-        /// `put` with [`PutMode::CreateNew`](crate::PutMode::CreateNew).
+        /// `put` and `copy` with [`PutMode::CreateNew`](crate::PutMode::CreateNew).
         const CREATE_NEW = 1 << 2;
         /// `get` pinned to an etag.
         const IF_MATCH = 1 << 3;

@@ -106,3 +106,74 @@ pub unsafe extern "C" fn mlfa_store_release(store: *mut mlfa_store) {
     // SAFETY: passed on from the caller.
     unsafe { release(store) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+    use std::ptr::null_mut;
+
+    use mlflow_artifacts::blocking::Context;
+    use mlflow_artifacts::{ArtifactUri, ConfigKey, Registry, ResolvedConfig, StoreFactory};
+
+    use super::*;
+    use crate::context::mlfa_context_release;
+    use crate::error::{mlfa_error_free, mlfa_error_message, mlfa_error_status};
+    use crate::status::{MLFA_E_PANIC, MLFA_OK};
+
+    /// Panics wherever it can.
+    #[derive(Debug)]
+    struct Panicking;
+
+    impl StoreFactory for Panicking {
+        fn schemes(&self) -> &'static [&'static str] {
+            &["panic"]
+        }
+
+        fn keys(&self) -> &'static [ConfigKey] {
+            &[]
+        }
+
+        fn open(&self, _uri: &ArtifactUri, _config: &ResolvedConfig) -> Result<SharedStore> {
+            panic!("on purpose")
+        }
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_and_the_context_goes_on() {
+        let mut registry = Registry::new();
+        registry.register(Panicking).unwrap();
+        registry.register(mlflow_artifacts::MemoryFactory).unwrap();
+        let context = ContextObject { threads: Context::with_workers(1).unwrap(), registry };
+        let context: *mut mlfa_context = give_shared(Arc::new(context));
+        let open = |uri: &CStr| {
+            let (mut store, mut error) = (null_mut(), null_mut());
+            // SAFETY: the context is live, the string ends in NUL, the outputs are writable.
+            let status = unsafe {
+                mlfa_store_open(
+                    context,
+                    uri.as_ptr(),
+                    usize::MAX,
+                    std::ptr::null(),
+                    &raw mut store,
+                    &raw mut error,
+                )
+            };
+            (status, store, error)
+        };
+        let (status, store, error) = open(c"panic:");
+        assert_eq!((status, store), (MLFA_E_PANIC, null_mut()));
+        // SAFETY: the call failed, so the error is live until it is freed.
+        unsafe {
+            assert_eq!(mlfa_error_status(error), MLFA_E_PANIC);
+            assert!(CStr::from_ptr(mlfa_error_message(error)).to_string_lossy().contains("on purpose"));
+            mlfa_error_free(error);
+        }
+        let (status, store, error) = open(c"memory:");
+        assert_eq!((status, error), (MLFA_OK, null_mut()));
+        // SAFETY: both were handed out above and are given up here.
+        unsafe {
+            mlfa_store_release(store);
+            mlfa_context_release(context);
+        }
+    }
+}
