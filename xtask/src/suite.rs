@@ -54,7 +54,7 @@ fn one(command: &mut Command) -> Outcome<usize> {
 
 fn dependencies() -> Outcome<usize> {
     let deny = tools::cargo_deny()?;
-    run(&mut command(deny, ["--offline", "--log-level", "error", "check", "bans", "licenses", "sources"]))?;
+    run(&mut command(deny, ["--log-level", "error", "check", "bans", "licenses", "sources"]))?;
     only_one_tls()
 }
 
