@@ -193,7 +193,12 @@ impl Error {
             }
             _ => (ErrorKind::Io, Retry::Never),
         };
-        Error::new(kind, error.to_string()).with_retry(retry).with_source(error)
+        let translated = Error::new(kind, error.to_string()).with_retry(retry).with_source(error);
+        match kind {
+            ErrorKind::NoSpace => translated.with_help("free some space and try again"),
+            ErrorKind::InvalidPath => translated.with_help("shorten the name"),
+            _ => translated,
+        }
     }
 
     /// Names the operation (`"put"`, `"list"`), unless one is named already.

@@ -12,7 +12,7 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
-    ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, ByteRange, Capabilities, ConfigKey,
+    ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, Capabilities, ConfigKey,
     CopyOptions, DeleteOptions, Deleted, Digest, DigestAlgorithm, Download, Error, ErrorKind, GetOptions,
     Limits, ListOptions, PartLimits, PartReceipt, PresignRequest, PutBody, PutMode, PutOptions, PutOutcome,
     ResolvedConfig, Result, SharedStore, SignedRequest, SourceFile, StoreFactory, StoreInfo, Upload,
@@ -252,10 +252,6 @@ impl ArtifactStore for MemoryStore {
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
         let in_context = |error: Error, path: &ArtifactPath| error.with_operation("get").with_path(path);
         let read = || {
-            if options.digest.is_some() && options.range != ByteRange::Full {
-                let message = "the digest of the whole content cannot be checked on a part of it";
-                return Err(Error::new(ErrorKind::InvalidArgument, message));
-            }
             let nodes = self.nodes();
             let (meta, content) = match nodes.get(path) {
                 Some(Node::Directory) => return Err(is_a_directory()),
@@ -266,7 +262,7 @@ impl ArtifactStore for MemoryStore {
             if options.if_match.is_some() && options.if_match != meta.etag {
                 return Err(changed());
             }
-            let range = options.range.resolve(meta.size)?;
+            let range = options.resolve(meta.size)?;
             Ok((meta, content, range))
         };
         let (meta, content, range) = read().map_err(|error| in_context(error, path))?;
@@ -293,9 +289,7 @@ impl ArtifactStore for MemoryStore {
     }
 
     async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
-        let enough = options.length.unwrap_or(0).div_ceil(PARTS.max_count.into());
-        let part_size =
-            options.part_size.unwrap_or(DEFAULT_PART_SIZE.max(enough)).clamp(PARTS.min_size, PARTS.max_size);
+        let part_size = PARTS.part_size(&options, DEFAULT_PART_SIZE);
         let (id, path) = (self.shared.next(), path.clone());
         let pending =
             PendingUpload { path: path.clone(), part_size, mode: options.mode, parts: BTreeMap::new() };
@@ -408,13 +402,7 @@ impl Upload for MemoryUpload {
     async fn put_part(&self, number: u32, data: Bytes) -> Result<PartReceipt> {
         let in_context = |error: Error| error.with_operation("put_part").with_path(&self.path);
         let size = data.len() as u64;
-        if number == 0 || number > PARTS.max_count || size > self.part_size {
-            let message = format!(
-                "part {number} with {size} bytes; parts are 1 to {} of {}",
-                PARTS.max_count, self.part_size
-            );
-            return Err(in_context(Error::new(ErrorKind::InvalidArgument, message)));
-        }
+        PARTS.check_part(number, size, self.part_size).map_err(in_context)?;
         let etag = Digest::of(DigestAlgorithm::Sha256, &data).hex();
         let mut uploads = self.shared.uploads_mut();
         let pending = uploads.get_mut(&self.id).ok_or_else(|| in_context(no_upload()))?;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bitflags::bitflags;
 
-use crate::{ArtifactPath, Digest};
+use crate::{ArtifactPath, Digest, Error, ErrorKind, Result, UploadOptions};
 
 /// What a store is, for messages and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,4 +113,23 @@ pub struct PartLimits {
     /// From this many bytes on an artifact moves faster in parts, up and down, than as one stream; `None` where it never
     /// does.
     pub pays_from: Option<u64>,
+}
+
+impl PartLimits {
+    /// The part size of an upload: the one asked for, else `default` or more if the length would need too many parts;
+    /// within these limits.
+    pub fn part_size(&self, options: &UploadOptions, default: u64) -> u64 {
+        let enough = options.length.unwrap_or(0).div_ceil(self.max_count.into());
+        options.part_size.unwrap_or(default.max(enough)).clamp(self.min_size, self.max_size)
+    }
+
+    /// Checks a part that is put into an upload with this part size. Fails with
+    /// [`ErrorKind::InvalidArgument`].
+    pub fn check_part(&self, number: u32, size: u64, part_size: u64) -> Result<()> {
+        if (1..=self.max_count).contains(&number) && size <= part_size {
+            return Ok(());
+        }
+        let message = format!("part {number} with {size} bytes; parts are 1 to {} of {part_size}", self.max_count);
+        Err(Error::new(ErrorKind::InvalidArgument, message))
+    }
 }

@@ -70,6 +70,18 @@ pub struct GetOptions {
     pub digest: Option<Digest>,
 }
 
+impl GetOptions {
+    /// The offsets that are to be read of an artifact of `size` bytes, as [`ByteRange::resolve`]. Fails with
+    /// [`ErrorKind::InvalidArgument`] if a part is asked for with the digest of the whole.
+    pub fn resolve(&self, size: u64) -> Result<Range<u64>> {
+        if self.digest.is_some() && self.range != ByteRange::Full {
+            let message = "the digest of the whole content cannot be checked on a part of it";
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        self.range.resolve(size)
+    }
+}
+
 /// An artifact being read.
 pub struct Download {
     /// The artifact that is being read, as it was when the read began.

@@ -31,6 +31,7 @@ use crate::{
 /// | `put` | the root, a directory | [`IsADirectory`](crate::ErrorKind::IsADirectory) (with [`Capabilities::DIRECTORIES`]) |
 /// | `put` | below a file | [`NotADirectory`](crate::ErrorKind::NotADirectory) (with [`Capabilities::DIRECTORIES`]) |
 /// | `put` | fails, is cancelled or dropped | nothing new is visible, what was there is untouched, no temporary stays |
+/// | `put` | its directory is deleted meanwhile | succeeds, or fails as [`Transient`](crate::Retry::Transient) |
 /// | `list` | a directory | its children, sorted by path in code point order; paths are relative to the store's root |
 /// | `list`, recursive | a directory | everything below, directories included, a directory before its content |
 /// | `list` | nothing there, a file | empty (MLflow's rule) |

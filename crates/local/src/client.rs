@@ -1,18 +1,20 @@
 //! The file system beneath one root: blocking calls that every operation is made of.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions};
+use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use mlflow_artifacts_core::{
-    ArtifactKind, ArtifactMeta, ArtifactPath, Deleted, Error, ErrorKind, PutMode, Result, SourceFile,
+    ArtifactKind, ArtifactMeta, ArtifactPath, Deleted, Error, ErrorKind, PartReceipt, PutMode, Result, Retry,
+    SourceFile,
 };
+use nix::fcntl::OFlag;
 
 use crate::Fsync;
-use crate::error::{changed, is_a_directory, is_absent, not_found, store_error};
+use crate::error::{is_a_directory, is_absent, leads_out, not_found, store_error};
 
 /// The prefix of our temporary names.
 const TEMPORARY: &str = ".mlflow-artifacts.";
@@ -23,6 +25,9 @@ const RESERVED: [&str; 3] = [TEMPORARY, ".nfs", ".artifact.uploading."];
 /// How often a write makes its directory again when somebody else keeps removing it.
 const DIRECTORY_ATTEMPTS: usize = 16;
 
+/// How often a recursive delete begins again when somebody else keeps writing.
+const DELETE_ATTEMPTS: usize = 64;
+
 /// The directory that holds the artifacts. It is opened anew by each operation, so that it may be created, removed and
 /// mounted while the store is open.
 #[derive(Clone, Debug)]
@@ -31,12 +36,15 @@ pub(crate) struct Root {
     fsync: Fsync,
 }
 
-/// A directory and its name's file within it.
+/// Where a file is to be written: a directory and a name within it.
 pub(crate) struct Location {
+    path: ArtifactPath,
     directory: Dir,
     name: String,
-    /// The directories that were made for it, the highest first.
+    /// The directories beneath the root that were made for it, the highest first.
     created: Vec<PathBuf>,
+    /// The same for the root and the directories above it.
+    created_roots: Vec<PathBuf>,
     root: Root,
 }
 
@@ -54,12 +62,17 @@ impl Root {
         }
     }
 
-    fn open_or_create(&self) -> Result<Dir> {
+    /// Opens the root, which is made if it is missing, and says which directories were made for it.
+    fn open_or_create(&self) -> Result<(Dir, Vec<PathBuf>)> {
         if let Some(directory) = self.open()? {
-            return Ok(directory);
+            return Ok((directory, Vec::new()));
         }
+        let missing = self.path.ancestors().take_while(|path| !path.exists());
+        let mut created: Vec<_> = missing.map(Path::to_owned).collect();
+        created.reverse();
         std::fs::create_dir_all(&self.path).map_err(|error| self.root_error(error))?;
-        self.open()?.ok_or_else(|| self.root_error(io::Error::from(io::ErrorKind::NotFound)))
+        let opened = self.open()?.ok_or_else(|| self.root_error(io::Error::from(io::ErrorKind::NotFound)))?;
+        Ok((opened, created))
     }
 
     fn root_error(&self, error: io::Error) -> Error {
@@ -79,7 +92,8 @@ impl Root {
         }
         check_name(path)?;
         match self.open_existing()?.metadata(path.as_str()) {
-            Ok(metadata) => Ok(meta(path.clone(), &metadata)),
+            Ok(metadata) if metadata.is_file() || metadata.is_dir() => Ok(meta(path.clone(), &metadata)),
+            Ok(_) => Err(no_regular_file()),
             Err(error) if is_absent(&error) => Err(not_found()),
             Err(error) => Err(store_error(error)),
         }
@@ -91,15 +105,20 @@ impl Root {
         if found.is_directory() {
             return Err(is_a_directory());
         }
-        let file = self.open_existing()?.open(path.as_str()).map_err(store_error)?;
+        // Were it replaced by a pipe meanwhile, opening it would block without this flag.
+        let options = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).clone();
+        let file = self.open_existing()?.open_with(path.as_str(), &options).map_err(store_error)?;
         let metadata = file.metadata().map_err(store_error)?;
+        if !metadata.is_file() {
+            return Err(no_regular_file());
+        }
         let source = SourceFile::from_file(file.into_std(), PathBuf::from(path.as_str()))?;
         Ok((source, meta(path.clone(), &metadata)))
     }
 
-    /// The children of `path`, sorted, each with the identity of its directory if it is one; nothing if there is no such
-    /// directory.
+    /// The children of `path`, sorted; nothing if there is no such directory.
     pub(crate) fn children(&self, path: &ArtifactPath) -> Result<Vec<ArtifactMeta>> {
+        check_name(path)?;
         let Some(root) = self.open()? else { return Ok(Vec::new()) };
         let directory = match open_directory(&root, path) {
             Ok(directory) => directory,
@@ -136,43 +155,42 @@ impl Root {
     }
 
     pub(crate) fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
-        let root = self.open_or_create()?;
-        if path.is_root() {
-            return Ok(());
-        }
         check_name(path)?;
-        self.make_directories(&root, path).map(|_| ())
+        persistently(|| {
+            let (root, _) = self.open_or_create()?;
+            self.make_directories(&root, path).map(|_| ())
+        })
     }
 
-    /// Makes `path` and its parents, and says which of them were not there.
+    /// Makes `path` and its parents, and says which of them were not there. On failure it has made none.
     fn make_directories(&self, root: &Dir, path: &ArtifactPath) -> Result<Vec<PathBuf>> {
         let mut created = Vec::new();
+        let made = self.make_each_directory(root, path, &mut created);
+        if made.is_err() {
+            remove_directories(root, &created);
+        }
+        made.map(|()| created)
+    }
+
+    fn make_each_directory(&self, root: &Dir, path: &ArtifactPath, created: &mut Vec<PathBuf>) -> Result<()> {
         let mut current = PathBuf::new();
         for segment in path.segments() {
             current.push(segment);
             match root.create_dir(&current) {
                 Ok(()) => created.push(current.clone()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let is_directory = root.metadata(&current).map_err(store_error)?.is_dir();
-                    if !is_directory {
-                        return Err(below_a_file());
-                    }
+                    check_directory(root, &current)?;
                 }
-                Err(error) => {
-                    remove_directories(root, &created);
-                    return Err(match error.kind() {
-                        io::ErrorKind::NotADirectory => below_a_file(),
-                        _ => store_error(error),
-                    });
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(below_a_file()),
+                Err(error) => return Err(store_error(error)),
             }
         }
         if self.fsync == Fsync::Full {
-            for directory in &created {
+            for directory in created {
                 sync_directory(root, directory.parent())?;
             }
         }
-        Ok(created)
+        Ok(())
     }
 
     /// Where a file at `path` is to be written: makes its directory and checks that nothing stands in the way.
@@ -181,75 +199,56 @@ impl Root {
             return Err(is_a_directory());
         };
         check_name(path)?;
-        let root = self.open_or_create()?;
-        let (directory, created) = match open_directory(&root, &parent) {
-            Ok(directory) => (directory, Vec::new()),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(below_a_file()),
+        let (root, created_roots) = self.open_or_create()?;
+        let opened = match open_directory(&root, &parent) {
+            Ok(directory) => Ok((directory, Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(below_a_file()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let created = self.make_directories(&root, &parent)?;
-                (open_directory(&root, &parent).map_err(store_error)?, created)
+                self.make_directories(&root, &parent).and_then(|created| {
+                    let opened = open_directory(&root, &parent).map_err(store_error);
+                    if opened.is_err() {
+                        remove_directories(&root, &created);
+                    }
+                    Ok((opened?, created))
+                })
             }
-            Err(error) => return Err(store_error(error)),
+            Err(error) => Err(store_error(error)),
         };
-        let location = Location { directory, name: name.to_owned(), created, root: self.clone() };
-        match location.directory.symlink_metadata(name) {
-            Ok(metadata) if metadata.is_dir() => Err(is_a_directory()),
-            Ok(metadata) if metadata.is_symlink() => match root.metadata(path.as_str()) {
-                Ok(target) if target.is_dir() => Err(is_a_directory()),
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(store_error(error)),
-                _ => Ok(location),
-            },
-            _ => Ok(location),
-        }
+        let (directory, created) = opened.inspect_err(|_| remove_roots(&created_roots))?;
+        let (path, name) = (path.clone(), name.to_owned());
+        let location = Location { path, directory, name, created, created_roots, root: self.clone() };
+        location.check_free(&root).inspect_err(|_| location.retract())?;
+        Ok(location)
     }
 
     /// A new temporary file beside the place where a file at `path` is to stand.
     pub(crate) fn temporary(&self, path: &ArtifactPath) -> Result<Temporary> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.locate(path).and_then(Temporary::create) {
-                Err(error) if error.kind() == ErrorKind::NotFound && attempt < DIRECTORY_ATTEMPTS => {}
-                result => return result,
-            }
-        }
+        persistently(|| self.locate(path).and_then(Temporary::create))
     }
 
     pub(crate) fn delete(&self, path: &ArtifactPath, recursive: bool) -> Result<Deleted> {
+        if path.is_root() && !recursive {
+            return Err(is_a_directory().with_help("delete it recursively"));
+        }
         let Some(root) = self.open()? else { return Ok(Deleted::Absent) };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return self.delete_root(&root, recursive);
+            return self.delete_root(&root);
         };
         check_name(path)?;
-        let found = open_directory(&root, &parent)
-            .and_then(|directory| directory.symlink_metadata(name).map(|metadata| (directory, metadata)));
-        let (directory, metadata) = match found {
-            Ok(found) => found,
+        let directory = match open_directory(&root, &parent) {
+            Ok(directory) => directory,
             Err(error) if is_absent(&error) => return Ok(Deleted::Absent),
             Err(error) => return Err(store_error(error)),
         };
-        if metadata.is_symlink() {
-            match root.metadata(path.as_str()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store_error(error)),
-                _ => {}
-            }
-        }
-        match (metadata.is_dir(), recursive) {
-            (true, false) => Err(is_a_directory().with_help("delete it recursively")),
-            (true, true) => removed(directory.remove_dir_all(name)),
-            (false, _) => removed(directory.remove_file(name)),
+        match root.metadata(path.as_str()) {
+            Err(error) if leads_out(&error) => Err(store_error(error)),
+            _ => remove(&directory, name.as_ref(), recursive),
         }
     }
 
-    fn delete_root(&self, root: &Dir, recursive: bool) -> Result<Deleted> {
-        if !recursive {
-            return Err(is_a_directory().with_help("delete it recursively"));
-        }
+    fn delete_root(&self, root: &Dir) -> Result<Deleted> {
         for entry in root.entries().map_err(store_error)? {
-            let entry = entry.map_err(store_error)?;
-            let is_directory = entry.file_type().map_err(store_error)?.is_dir();
-            let name = entry.file_name();
-            removed(if is_directory { root.remove_dir_all(name) } else { root.remove_file(name) })?;
+            remove(root, entry.map_err(store_error)?.file_name().as_ref(), true)?;
         }
         // As MLflow does. The root itself may have to stay (a mount point, no permission above it): it is empty anyway.
         let _ = std::fs::remove_dir(&self.path);
@@ -258,20 +257,37 @@ impl Root {
 }
 
 impl Location {
+    /// Checks that a file may come to stand here: nothing does, or a file, or a link that stays within the root.
+    fn check_free(&self, root: &Dir) -> Result<()> {
+        match self.directory.symlink_metadata(&self.name) {
+            Ok(metadata) if metadata.is_dir() => Err(is_a_directory()),
+            Ok(metadata) if metadata.is_symlink() => match root.metadata(self.path.as_str()) {
+                Ok(target) if target.is_dir() => Err(is_a_directory()),
+                Err(error) if leads_out(&error) => Err(store_error(error)),
+                _ => Ok(()),
+            },
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(store_error(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the directories that were made for a file that did not come to stand there.
     fn retract(&self) {
         if let Ok(Some(root)) = self.root.open() {
             remove_directories(&root, &self.created);
         }
+        remove_roots(&self.created_roots);
     }
 }
 
-/// A file under a temporary name: removed when dropped, unless it was put in place or kept.
+/// A file under a temporary name: removed when dropped, unless it was put in place or is to be opened again.
 pub(crate) struct Temporary {
     location: Location,
     name: String,
     file: Option<File>,
-    settled: bool,
+    /// Of an upload in parts: what was put into the file.
+    journal: Option<Journal>,
+    discard: bool,
 }
 
 impl Temporary {
@@ -279,7 +295,10 @@ impl Temporary {
         let name = format!("{TEMPORARY}{:016x}.part", rand::random::<u64>());
         let options = OpenOptions::new().write(true).create_new(true).clone();
         match location.directory.open_with(&name, &options) {
-            Ok(file) => Ok(Temporary { location, name, file: Some(file.into_std()), settled: false }),
+            Ok(file) => {
+                let file = Some(file.into_std());
+                Ok(Temporary { location, name, file, journal: None, discard: true })
+            }
             Err(error) => {
                 location.retract();
                 Err(store_error(error))
@@ -287,17 +306,24 @@ impl Temporary {
         }
     }
 
-    /// Opens a temporary that was kept, by the name it had.
-    pub(crate) fn reopen(
-        root: &Root,
-        path: &ArtifactPath,
-        name: &str,
-        created: Vec<PathBuf>,
-    ) -> Result<Self> {
-        let location = Location { created, ..root.locate(path)? };
+    /// Opens a temporary that was closed, by the name it had. Makes nothing.
+    pub(crate) fn reopen(root: &Root, path: &ArtifactPath, name: &str, created: &[PathBuf]) -> Result<Self> {
+        let (Some(parent), Some(target)) = (path.parent(), path.file_name()) else {
+            return Err(is_a_directory());
+        };
+        check_name(path)?;
+        let directory = open_directory(&root.open_existing()?, &parent).map_err(store_error)?;
         let options = OpenOptions::new().write(true).clone();
-        let file = location.directory.open_with(name, &options).map_err(store_error)?.into_std();
-        Ok(Temporary { location, name: name.to_owned(), file: Some(file), settled: true })
+        let file = directory.open_with(name, &options).map_err(store_error)?.into_std();
+        let location = Location {
+            path: path.clone(),
+            directory,
+            name: target.to_owned(),
+            created: created.to_vec(),
+            created_roots: Vec::new(),
+            root: root.clone(),
+        };
+        Ok(Temporary { location, name: name.to_owned(), file: Some(file), journal: None, discard: false })
     }
 
     pub(crate) fn file(&self) -> Result<&File> {
@@ -312,19 +338,29 @@ impl Temporary {
         &self.location.created
     }
 
-    /// Leaves the file in place when dropped, to be reopened later.
-    pub(crate) fn keep(&mut self) {
-        self.settled = true;
+    /// Opens the journal beside the file, made if there is none.
+    pub(crate) fn open_journal(&mut self) -> Result<&mut Journal> {
+        let options = OpenOptions::new().read(true).append(true).create(true).clone();
+        let file =
+            self.location.directory.open_with(journal_name(&self.name), &options).map_err(store_error)?;
+        Ok(self.journal.insert(Journal(file.into_std())))
     }
 
-    /// Removes the file when dropped.
-    pub(crate) fn discard(&mut self) {
-        self.settled = false;
+    /// Closes the file, to be opened again: it stays when this is dropped.
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.discard = false;
+        self.file.take().map_or(Ok(()), close)?;
+        self.journal.take().map_or(Ok(()), |journal| close(journal.0))
+    }
+
+    /// Removes the file when this is dropped, unless it is put in place.
+    pub(crate) fn discard_when_dropped(&mut self) {
+        self.discard = true;
     }
 
     /// Gives the file its name, and answers its size and etag. What fails removes it.
     pub(crate) fn persist(mut self, mode: &PutMode) -> Result<(u64, String)> {
-        self.settled = false;
+        self.discard = true;
         let fsync = self.location.root.fsync;
         let file = self
             .file
@@ -334,10 +370,12 @@ impl Temporary {
             file.sync_all().map_err(store_error)?;
         }
         let written = Metadata::from_just_metadata(file.metadata().map_err(store_error)?);
-        // NFS reports a full disk here.
-        nix::unistd::close(file).map_err(|error| store_error(error.into()))?;
-        self.rename(mode)?;
-        self.settled = true;
+        close(file)?;
+        self.rename(mode).map_err(in_a_removed_directory)?;
+        self.discard = false;
+        if self.journal.is_some() {
+            let _ = self.location.directory.remove_file(journal_name(&self.name));
+        }
         if fsync == Fsync::Full {
             sync_directory(&self.location.directory, None)?;
         }
@@ -353,24 +391,51 @@ impl Temporary {
                 directory.hard_link(&self.name, directory, name).map_err(store_error)?;
                 directory.remove_file(&self.name).map_err(store_error)
             }
-            PutMode::IfMatch(expected) => {
-                let current = directory.metadata(name).ok().map(|metadata| etag(&metadata));
-                if current.as_ref() != Some(expected) {
-                    return Err(changed());
-                }
-                directory.rename(&self.name, directory, name).map_err(store_error)
-            }
+            PutMode::IfMatch(_) => Err(Error::unsupported("put", crate::SCHEME)),
         }
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.discard {
             let _ = self.location.directory.remove_file(&self.name);
+            let _ = self.location.directory.remove_file(journal_name(&self.name));
             self.location.retract();
         }
     }
+}
+
+/// What was put into the temporary file of an upload: a line for each part, appended.
+pub(crate) struct Journal(File);
+
+impl Journal {
+    /// Appends a part in one write.
+    pub(crate) fn note(&mut self, part: &PartReceipt) -> Result<()> {
+        let PartReceipt { number, size, etag } = part;
+        self.0.write_all(format!("{number} {size} {etag}\n").as_bytes()).map_err(store_error)
+    }
+
+    /// All parts that were noted, in order. A line that a crash cut off is none.
+    pub(crate) fn read(&mut self) -> Result<Vec<PartReceipt>> {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).map_err(store_error)?;
+        let part = |line: &str| {
+            let mut words = line.split(' ');
+            let (number, size) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            Some(PartReceipt { number, size, etag: words.next()?.to_owned() })
+        };
+        Ok(text.split_inclusive('\n').filter_map(|line| part(line.strip_suffix('\n')?)).collect())
+    }
+}
+
+fn journal_name(temporary: &str) -> String {
+    format!("{temporary}.journal")
+}
+
+/// Closes a file that was written to. NFS reports a full disk here.
+fn close(file: File) -> Result<()> {
+    nix::unistd::close(file).map_err(|error| store_error(error.into()))
 }
 
 fn open_directory(root: &Dir, path: &ArtifactPath) -> io::Result<Dir> {
@@ -388,11 +453,64 @@ fn sync_directory(directory: &Dir, below: Option<&Path>) -> Result<()> {
     directory.open(below).and_then(|opened| opened.sync_all()).map_err(store_error)
 }
 
-fn removed(result: io::Result<()>) -> Result<Deleted> {
-    match result {
-        Ok(()) => Ok(Deleted::Removed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Deleted::Absent),
-        Err(error) => Err(store_error(error)),
+/// Removes the root and the directories above it that were made, as far as they are empty.
+fn remove_roots(created: &[PathBuf]) {
+    for directory in created.iter().rev() {
+        let _ = std::fs::remove_dir(directory);
+    }
+}
+
+/// Does `work` again when it fails because somebody else removes the directory that it has just made.
+fn persistently<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match work() {
+            Err(error) if error.kind() == ErrorKind::NotFound && attempt < DIRECTORY_ATTEMPTS => {}
+            result => return result.map_err(in_a_removed_directory),
+        }
+    }
+}
+
+/// A write never finds that there is no such artifact, only that its directory is gone.
+fn in_a_removed_directory(error: Error) -> Error {
+    if error.kind() != ErrorKind::NotFound {
+        return error;
+    }
+    Error::new(ErrorKind::Io, "somebody removed its directory meanwhile")
+        .with_retry(Retry::Transient)
+        .with_source(error)
+}
+
+/// Removes `name` of `directory`; what somebody else adds or removes meanwhile makes it begin again.
+fn remove(directory: &Dir, name: &Path, recursive: bool) -> Result<Deleted> {
+    let mut attempt = 0;
+    loop {
+        let is_directory = match directory.symlink_metadata(name) {
+            Ok(metadata) => metadata.is_dir(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempt == 0 => {
+                return Ok(Deleted::Absent);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Deleted::Removed),
+            Err(error) => return Err(store_error(error)),
+        };
+        attempt += 1;
+        let removed = match (is_directory, recursive) {
+            (true, false) => return Err(is_a_directory().with_help("delete it recursively")),
+            (true, true) => directory.remove_dir_all(name),
+            (false, _) => directory.remove_file(name),
+        };
+        match removed.map_err(|error| (error.kind(), error)) {
+            Ok(()) => return Ok(Deleted::Removed),
+            Err((
+                io::ErrorKind::NotFound
+                | io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory,
+                _,
+            )) if attempt < DELETE_ATTEMPTS => {}
+            Err((_, error)) => return Err(store_error(error)),
+        }
     }
 }
 
@@ -417,6 +535,24 @@ fn check_name(path: &ArtifactPath) -> Result<()> {
 
 fn below_a_file() -> Error {
     Error::new(ErrorKind::NotADirectory, "a parent of this path is a file")
+}
+
+/// Checks that what stands at `path` is a directory, or a link to one.
+fn check_directory(root: &Dir, path: &Path) -> Result<()> {
+    match root.metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(below_a_file()),
+        Err(error) if leads_out(&error) => Err(store_error(error)),
+        Err(_) if root.symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) => {
+            Err(Error::new(ErrorKind::NotADirectory, "a parent of this path is a symbolic link to nothing"))
+        }
+        Err(error) => Err(store_error(error)),
+    }
+}
+
+/// What a listing leaves out: pipes, sockets, devices.
+fn no_regular_file() -> Error {
+    Error::new(ErrorKind::Unsupported, "this is no regular file")
 }
 
 fn meta(path: ArtifactPath, metadata: &Metadata) -> ArtifactMeta {

@@ -11,8 +11,6 @@ pub(crate) fn store_error(error: io::Error) -> Error {
             .with_help("remove the link; the store never follows it");
     }
     match Error::from_io(error) {
-        error if error.kind() == ErrorKind::InvalidPath => error.with_help("shorten the name"),
-        error if error.kind() == ErrorKind::NoSpace => error.with_help("free some space and try again"),
         error if error.kind() == ErrorKind::NotFound => {
             Error::new(ErrorKind::NotFound, "there is no such artifact").with_source(error)
         }
@@ -22,7 +20,7 @@ pub(crate) fn store_error(error: io::Error) -> Error {
 
 /// Whether the kernel (EXDEV of `openat2`) or cap-std refused to leave the root: the one permission error that carries
 /// no number of the operating system.
-fn leads_out(error: &io::Error) -> bool {
+pub(crate) fn leads_out(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 

@@ -5,8 +5,9 @@
 //! What it promises beyond the fixed semantics of [`ArtifactStore`](mlflow_artifacts_core::ArtifactStore):
 //!
 //! - Every path is resolved beneath the root by the kernel (`openat2` where there is one): a symbolic link that leads
-//!   out of the root is refused for read, write, list and delete alike, as a leaf and as a parent. Links within the root
-//!   are followed, except by a recursive delete, which removes the link.
+//!   out of the root is refused for read, write, list and delete alike, as a leaf and as a parent; an absolute link always
+//!   counts as one. Links within the root are followed, except that a write replaces a link and a delete removes it.
+//! - Pipes, sockets and devices are not artifacts: they are not listed, not opened, and can only be replaced or deleted.
 //! - A write goes to a hidden temporary name in the target's directory and is renamed. What a crash leaves behind is never
 //!   listed, and goes with the directory it stands in.
 //! - Errors of `close`, where NFS reports a full disk, are errors of the write.

@@ -10,8 +10,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ArtifactStore, ByteRange, ByteStream, Capabilities, CopyOptions,
     DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Hasher, Limits, ListOptions,
-    PresignRequest, PutBody, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo, Upload,
-    UploadOptions, UploadToken, verified,
+    PresignRequest, PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo,
+    Upload, UploadOptions, UploadToken, verified,
 };
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,37 @@ impl LocalStore {
         let result = run_blocking(move |token| work(&root, token)).await;
         result.map_err(|error| error.with_operation(operation).with_path(path))
     }
+
+    async fn write(
+        &self,
+        operation: &'static str,
+        path: &ArtifactPath,
+        body: PutBody,
+        options: PutOptions,
+    ) -> Result<PutOutcome> {
+        if let PutMode::IfMatch(_) = options.mode {
+            return Err(Error::unsupported(operation, SCHEME).with_path(path));
+        }
+        let target = path.clone();
+        let runtime = Handle::current();
+        let write = move |root: &Root, token: &CancellationToken| {
+            // What cannot be read leaves no trace in the store.
+            let body = Body::open(body)?;
+            let temporary = root.temporary(&target)?;
+            let mut hasher = options.digest.map(|digest| Hasher::new(digest.algorithm()));
+            body.write(&temporary, hasher.as_mut(), &options, &runtime, token)?;
+            let digest = hasher.map(Hasher::finish);
+            if let (Some(expected), Some(actual)) = (options.digest, digest) {
+                expected.verify(&actual)?;
+            }
+            if token.is_cancelled() {
+                return Err(Error::cancelled());
+            }
+            let (size, etag) = temporary.persist(&options.mode)?;
+            Ok(PutOutcome { size, etag: Some(etag), digest })
+        };
+        self.run(operation, path, write).await
+    }
 }
 
 /// Runs `work` on a thread of the runtime that may block.
@@ -80,7 +111,7 @@ impl ArtifactStore for LocalStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all() - Capabilities::PRESIGN - Capabilities::SHA256
+        Capabilities::all() - Capabilities::PRESIGN - Capabilities::SHA256 - Capabilities::REPLACE_IF_MATCH
     }
 
     fn limits(&self) -> Limits {
@@ -99,33 +130,19 @@ impl ArtifactStore for LocalStore {
             if options.if_match.is_some() && options.if_match != meta.etag {
                 return Err(changed());
             }
-            let range = options.range.resolve(meta.size)?;
+            let range = options.resolve(meta.size)?;
             let source = Arc::new(source);
             let whole = options.range == ByteRange::Full && options.digest.is_none();
             let bytes = read_range(Arc::clone(&source), range.start, range.end);
             let stream = verified(bytes, Some(range.end - range.start), options.digest);
+            let stream = stream.map_err(move |error| error.with_operation("get").with_path(&target)).boxed();
             Ok(Download { meta, range, stream, file: whole.then_some(source) })
         };
         self.run("get", path, open).await
     }
 
     async fn put(&self, path: &ArtifactPath, body: PutBody, options: PutOptions) -> Result<PutOutcome> {
-        let target = path.clone();
-        let runtime = Handle::current();
-        let write = move |root: &Root, token: &CancellationToken| {
-            // What cannot be read leaves no trace in the store.
-            let body = Body::open(body)?;
-            let temporary = root.temporary(&target)?;
-            let mut hasher = options.digest.map(|digest| Hasher::new(digest.algorithm()));
-            body.write(&temporary, hasher.as_mut(), &options, &runtime, token)?;
-            let digest = hasher.map(Hasher::finish);
-            if let (Some(expected), Some(actual)) = (options.digest, digest) {
-                expected.verify(&actual)?;
-            }
-            let (size, etag) = temporary.persist(&options.mode)?;
-            Ok(PutOutcome { size, etag: Some(etag), digest })
-        };
-        self.run("put", path, write).await
+        self.write("put", path, body, options).await
     }
 
     async fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
@@ -136,7 +153,10 @@ impl ArtifactStore for LocalStore {
     async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
         let target = path.clone();
         let begin = move |root: &Root, _: &CancellationToken| LocalUpload::begin(root, target, options);
-        Ok(Box::new(self.run("begin_upload", path, begin).await?))
+        let (upload, temporary) = self.run("begin_upload", path, begin).await?;
+        // Only now somebody has the upload who can give it up.
+        temporary.close()?;
+        Ok(Box::new(upload))
     }
 
     async fn resume_upload(&self, token: &UploadToken) -> Result<Box<dyn Upload>> {
@@ -182,8 +202,7 @@ impl ArtifactStore for LocalStore {
         let source = from.clone();
         let (source, _) = self.run("copy", from, move |root, _| root.read(&source)).await?;
         let options = PutOptions { mode: options.mode, ..PutOptions::default() };
-        let copied = self.put(to, PutBody::OpenFile(Arc::new(source)), options).await;
-        copied.map_err(|error| error.with_operation("copy"))
+        self.write("copy", to, PutBody::OpenFile(Arc::new(source)), options).await
     }
 
     async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {

@@ -1,8 +1,10 @@
-//! Uploads in parts: every part is written at its offset of one temporary file.
+//! Uploads in parts: every part is written at its offset of one temporary file, and noted in a journal beside it.
+//!
+//! Nothing is kept open between two parts, and all that an upload is stands in the file system: any handle, in any
+//! process, can put parts, complete or abort, and sees when another one has.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use mlflow_artifacts_core::{
     UploadOptions, UploadToken, check_parts,
 };
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{Root, Temporary, is_temporary};
 use crate::error::store_error;
@@ -21,13 +24,14 @@ pub(crate) const PARTS: PartLimits =
     PartLimits { min_size: 1, max_size: 1 << 40, max_count: 1_000_000, pays_from: None };
 const DEFAULT_PART_SIZE: u64 = 8 << 20;
 
+const TOKEN_VERSION: u32 = 1;
+
 /// An upload in parts to the local file system.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LocalUpload {
+    root: Root,
+    path: ArtifactPath,
     state: State,
-    part_size: u64,
-    temporary: Arc<Mutex<Option<Temporary>>>,
-    file: Arc<std::fs::File>,
 }
 
 /// All that another process needs to go on.
@@ -37,39 +41,33 @@ struct State {
     path: String,
     temporary: String,
     part_size: u64,
-    mode: Mode,
+    create_new: bool,
     created: Vec<PathBuf>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Mode {
-    Overwrite,
-    CreateNew,
-    IfMatch(String),
-}
-
-const TOKEN_VERSION: u32 = 1;
-
-impl std::fmt::Debug for Temporary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Temporary({})", self.name())
-    }
-}
-
 impl LocalUpload {
-    pub(crate) fn begin(root: &Root, path: ArtifactPath, options: UploadOptions) -> Result<Self> {
-        let part_size = options.part_size.unwrap_or(DEFAULT_PART_SIZE).clamp(PARTS.min_size, PARTS.max_size);
+    /// An upload with its temporary file, which is removed unless it is closed.
+    pub(crate) fn begin(
+        root: &Root,
+        path: ArtifactPath,
+        options: UploadOptions,
+    ) -> Result<(Self, Temporary)> {
+        let create_new = match options.mode {
+            PutMode::Overwrite => false,
+            PutMode::CreateNew => true,
+            PutMode::IfMatch(_) => return Err(Error::unsupported("begin_upload", crate::SCHEME)),
+        };
         let mut temporary = root.temporary(&path)?;
-        temporary.keep();
+        temporary.open_journal()?;
         let state = State {
             version: TOKEN_VERSION,
             path: path.to_string(),
             temporary: temporary.name().to_owned(),
-            part_size,
-            mode: options.mode.into(),
+            part_size: PARTS.part_size(&options, DEFAULT_PART_SIZE),
+            create_new,
             created: temporary.created().to_vec(),
         };
-        Self::over(temporary, state)
+        Ok((LocalUpload { root: root.clone(), path, state }, temporary))
     }
 
     pub(crate) fn resume(root: &Root, token: &UploadToken) -> Result<Self> {
@@ -80,37 +78,80 @@ impl LocalUpload {
         if state.version != TOKEN_VERSION || state.part_size == 0 || !is_temporary(&state.temporary) {
             return Err(malformed());
         }
-        let temporary = Temporary::reopen(root, &path, &state.temporary, state.created.clone());
-        let temporary = temporary.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => no_upload().with_path(&path),
-            _ => error.with_path(&path),
-        })?;
-        Self::over(temporary, state)
+        let upload = LocalUpload { root: root.clone(), path, state };
+        upload.open().and_then(Temporary::close).map_err(|error| error.with_path(&upload.path))?;
+        Ok(upload)
     }
 
-    fn over(temporary: Temporary, state: State) -> Result<Self> {
-        let file = Arc::new(temporary.file()?.try_clone().map_err(store_error)?);
-        let part_size = state.part_size;
-        Ok(LocalUpload { state, part_size, temporary: Arc::new(Mutex::new(Some(temporary))), file })
+    fn open(&self) -> Result<Temporary> {
+        let opened = Temporary::reopen(&self.root, &self.path, &self.state.temporary, &self.state.created);
+        opened.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let message = "there is no such upload: it was completed, aborted or never begun";
+                Error::new(ErrorKind::NotFound, message)
+            }
+            _ => error,
+        })
     }
 
-    fn take(&self) -> Result<Temporary> {
-        self.temporary.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(no_upload)
+    fn put(&self, number: u32, data: &[u8]) -> Result<PartReceipt> {
+        let size = data.len() as u64;
+        PARTS.check_part(number, size, self.state.part_size)?;
+        let mut temporary = self.open()?;
+        let offset = u64::from(number - 1) * self.state.part_size;
+        temporary.file()?.write_all_at(data, offset).map_err(store_error)?;
+        let receipt = PartReceipt { number, size, etag: format!("{:016x}", rand::random::<u64>()) };
+        temporary.open_journal()?.note(&receipt)?;
+        temporary.close()?;
+        Ok(receipt)
     }
-}
 
-fn no_upload() -> Error {
-    Error::new(ErrorKind::NotFound, "there is no such upload: it was completed, aborted or never begun")
-}
+    fn complete(&self, parts: &[PartReceipt], token: &CancellationToken) -> Result<PutOutcome> {
+        let mut temporary = self.open()?;
+        temporary.discard_when_dropped();
+        check_parts(parts, self.state.part_size)?;
+        let noted = temporary.open_journal()?.read()?;
+        // A part that was put again is noted again: the last note counts.
+        let last = |number| noted.iter().rev().find(|noted: &&PartReceipt| noted.number == number);
+        if let Some(part) = parts.iter().find(|part| last(part.number) != Some(*part)) {
+            let message = format!("part {} is not the one that was put", part.number);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        // A last part that was put again with fewer bytes leaves the end of its first version.
+        let size = parts.iter().map(|part| part.size).sum();
+        temporary.file()?.set_len(size).map_err(store_error)?;
+        let mode = if self.state.create_new { PutMode::CreateNew } else { PutMode::Overwrite };
+        if token.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        let (size, etag) = temporary.persist(&mode)?;
+        Ok(PutOutcome { size, etag: Some(etag), digest: None })
+    }
 
-fn part_etag(number: u32, size: u64) -> String {
-    format!("{number}-{size}")
+    fn abort(&self) -> Result<()> {
+        match self.open() {
+            Ok(mut temporary) => temporary.discard_when_dropped(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Self, &CancellationToken) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let upload = self.clone();
+        let result = run_blocking(move |token| work(&upload, token)).await;
+        result.map_err(|error| error.with_operation(operation).with_path(&self.path))
+    }
 }
 
 #[async_trait]
 impl Upload for LocalUpload {
     fn part_size(&self) -> u64 {
-        self.part_size
+        self.state.part_size
     }
 
     fn token(&self) -> Option<UploadToken> {
@@ -118,74 +159,14 @@ impl Upload for LocalUpload {
     }
 
     async fn put_part(&self, number: u32, data: Bytes) -> Result<PartReceipt> {
-        let size = data.len() as u64;
-        let in_context = |error: Error| error.with_operation("put_part").with_path(&self.state.path);
-        if number == 0 || number > PARTS.max_count || size > self.part_size {
-            let message = format!(
-                "part {number} with {size} bytes; parts are 1 to {} of {}",
-                PARTS.max_count, self.part_size
-            );
-            return Err(in_context(Error::new(ErrorKind::InvalidArgument, message)));
-        }
-        let file = Arc::clone(&self.file);
-        let offset = u64::from(number - 1) * self.part_size;
-        let write = move |_: &_| file.write_all_at(&data, offset).map_err(store_error);
-        run_blocking(write).await.map_err(in_context)?;
-        Ok(PartReceipt { number, size, etag: part_etag(number, size) })
+        self.run("put_part", move |upload, _| upload.put(number, &data)).await
     }
 
     async fn complete(self: Box<Self>, parts: Vec<PartReceipt>) -> Result<PutOutcome> {
-        let in_context = |error: Error| error.with_operation("complete").with_path(&self.state.path);
-        let mut temporary = self.take().map_err(in_context)?;
-        let (part_size, mode) = (self.part_size, PutMode::from(self.state.mode.clone()));
-        let finish = move |_: &_| {
-            temporary.discard();
-            check_parts(&parts, part_size)?;
-            if let Some(part) = parts.iter().find(|part| part.etag != part_etag(part.number, part.size)) {
-                let message = format!("part {} is not the one that was put", part.number);
-                return Err(Error::new(ErrorKind::InvalidArgument, message));
-            }
-            let size = parts.iter().map(|part| part.size).sum::<u64>();
-            let written = temporary.file()?.metadata().map_err(store_error)?.len();
-            if written < size {
-                let message = format!("the parts have {size} bytes, {written} arrived");
-                return Err(Error::new(ErrorKind::SizeMismatch, message));
-            }
-            // A last part that was put again with fewer bytes leaves the end of its first version.
-            temporary.file()?.set_len(size).map_err(store_error)?;
-            let (size, etag) = temporary.persist(&mode)?;
-            Ok(PutOutcome { size, etag: Some(etag), digest: None })
-        };
-        run_blocking(finish).await.map_err(in_context)
+        self.run("complete", move |upload, token| upload.complete(&parts, token)).await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        let mut temporary = self.take().map_err(|error| error.with_operation("abort"))?;
-        run_blocking(move |_| {
-            temporary.discard();
-            drop(temporary);
-            Ok(())
-        })
-        .await
-    }
-}
-
-impl From<PutMode> for Mode {
-    fn from(mode: PutMode) -> Self {
-        match mode {
-            PutMode::Overwrite => Mode::Overwrite,
-            PutMode::CreateNew => Mode::CreateNew,
-            PutMode::IfMatch(etag) => Mode::IfMatch(etag),
-        }
-    }
-}
-
-impl From<Mode> for PutMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Overwrite => PutMode::Overwrite,
-            Mode::CreateNew => PutMode::CreateNew,
-            Mode::IfMatch(etag) => PutMode::IfMatch(etag),
-        }
+        self.run("abort", |upload, _| upload.abort()).await
     }
 }

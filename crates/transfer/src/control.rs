@@ -78,8 +78,8 @@ impl Control {
         self.0.bytes_found.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn finished<T>(&self, result: &Result<T>) {
-        let counter = if result.is_ok() { &self.0.files_done } else { &self.0.files_failed };
+    pub(crate) fn finished(&self, done: bool) {
+        let counter = if done { &self.0.files_done } else { &self.0.files_failed };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 

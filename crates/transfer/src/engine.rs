@@ -24,6 +24,8 @@ pub struct Transfer {
     pub(crate) options: Arc<TransferOptions>,
     pub(crate) control: Control,
     pub(crate) budget: Arc<Budget>,
+    /// One for each file in flight.
+    files: Arc<Semaphore>,
 }
 
 impl Transfer {
@@ -35,7 +37,8 @@ impl Transfer {
     /// Transfers of `store` with these limits.
     pub fn with_options(store: SharedStore, options: TransferOptions) -> Self {
         let budget = Arc::new(Budget::new(options.memory));
-        Transfer { store, options: Arc::new(options), control: Control::default(), budget }
+        let files = Arc::new(Semaphore::new(options.files.clamp(1, Semaphore::MAX_PERMITS)));
+        Transfer { store, options: Arc::new(options), control: Control::default(), budget, files }
     }
 
     /// Watches and stops these transfers.
@@ -101,7 +104,7 @@ impl Transfer {
         self.transfer(Source::Stored { store: &self.store, meta }, target).await
     }
 
-    /// Transfers one file and counts it.
+    /// Transfers one file, when there is a slot for it, and counts it.
     ///
     /// Boxed: one allocation for each file, and the compiler need not see through all of it to know that it is `Send`.
     pub(crate) fn transfer<'a>(
@@ -111,15 +114,21 @@ impl Transfer {
     ) -> BoxFuture<'a, Result<PutOutcome>> {
         let transfer = async move {
             self.control.found(source.size());
-            let result = match self.control.check() {
-                Ok(()) => self.control.guard(self.move_file(source, target)).await,
-                Err(cancelled) => Err(cancelled),
+            let moved = async {
+                let _slot = self.control.guard_reading(slot(&self.files)).await?;
+                self.control.check()?;
+                self.control.guard(self.move_file(source, target)).await
             };
-            self.control.finished(&result);
+            let result = moved.await;
+            self.control.finished(result.is_ok());
             result
         };
         Box::pin(transfer)
     }
+}
+
+async fn slot(files: &Semaphore) -> Result<SemaphorePermit<'_>> {
+    files.acquire().await.map_err(|_| Error::new(ErrorKind::Internal, "the file slots were closed"))
 }
 
 /// A local directory as the target or source of a transfer.

@@ -1,21 +1,22 @@
 //! One file from a source to a target, by the fastest way that both sides offer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
-    ArtifactMeta, ArtifactPath, ByteRange, Capabilities, CopyOptions, Digest, DigestAlgorithm, Download,
-    Error, ErrorKind, GetOptions, Hasher, PartLimits, PartReceipt, PutBody, PutOptions, PutOutcome, Result,
-    SharedStore, SourceFile, Upload, UploadOptions, digest_file,
+    ArtifactMeta, ArtifactPath, ByteRange, ByteStream, Capabilities, CopyOptions, DeleteOptions, Digest,
+    DigestAlgorithm, Download, Error, ErrorKind, GetOptions, Hasher, PartLimits, PartReceipt, PutBody,
+    PutOptions, PutOutcome, Result, SharedStore, SourceFile, Upload, UploadOptions, digest_file,
 };
 
-use crate::Verify;
+use tokio::runtime::Handle;
 use tokio::sync::SemaphorePermit;
 
 use crate::engine::Transfer;
+use crate::{Control, Verify};
 
 /// What a stream in flight holds in memory: the chunk being written and the one being read.
 const STREAM_MEMORY: u64 = 2 << 20;
@@ -50,12 +51,24 @@ impl Transfer {
     pub(crate) async fn move_file(&self, source: Source<'_>, target: Target<'_>) -> Result<PutOutcome> {
         match source {
             Source::Local { path, size } => self.upload(path, size, target).await,
-            Source::Stored { store, meta } if can_copy_within(store, target.store) => {
-                let outcome = store.copy(&meta.path, target.path, CopyOptions::default()).await?;
-                let _ = self.control.observer().advance(outcome.size);
+            Source::Stored { store, meta } => {
+                let outcome = if can_copy_within(store, target.store) {
+                    self.copy_within(meta, target).await?
+                } else {
+                    self.copy(store, meta, target).await?
+                };
+                if let (Some(expected), Some(told)) = (meta.digest, outcome.digest) {
+                    demand(target, expected.verify(&told)).await?;
+                }
+                if self.options.verify == Verify::ReadBack {
+                    let expected = match meta.digest {
+                        Some(digest) => digest,
+                        None => self.digest_stored(store, &meta.path).await?,
+                    };
+                    self.read_back(target, expected, outcome.digest).await?;
+                }
                 Ok(outcome)
             }
-            Source::Stored { store, meta } => self.copy(store, meta, target).await,
         }
     }
 
@@ -66,7 +79,10 @@ impl Transfer {
             Some(limits) => self.upload_in_parts(&local, limits, target).await?,
             None => {
                 let _memory = self.budget.hold(STREAM_MEMORY.min(size)).await?;
-                target.store.put(target.path, PutBody::File(local.clone()), self.put_options()).await?
+                let body = PutBody::File(local.clone());
+                let outcome = target.store.put(target.path, body, self.put_options()).await?;
+                demand(target, check_file_size(&local, size, outcome.size).await).await?;
+                outcome
             }
         };
         if self.options.verify == Verify::ReadBack {
@@ -78,7 +94,7 @@ impl Transfer {
 
     async fn upload_in_parts(
         &self,
-        local: &std::path::Path,
+        local: &Path,
         limits: PartLimits,
         target: Target<'_>,
     ) -> Result<PutOutcome> {
@@ -90,27 +106,26 @@ impl Transfer {
             length: Some(size),
             ..UploadOptions::default()
         };
-        let upload = target.store.begin_upload(target.path, options).await?;
-        let part_size = upload.part_size();
+        let upload = Pending::begin(target, options).await?;
+        let part_size = upload.get()?.part_size();
         let reader = PartReader {
             source: Arc::clone(&source),
             part_size,
             next: 1,
             hasher: Hasher::new(DigestAlgorithm::Sha256),
         };
-        match self.put_parts(&*upload, reader).await {
-            Ok((receipts, digest)) => {
-                let outcome = upload.complete(receipts).await?;
-                check_size(size, outcome.size)?;
-                outcome.digest.map_or(Ok(()), |stored| digest.verify(&stored))?;
-                Ok(outcome)
-            }
-            Err(error) => {
-                // The first error is the one to report.
-                let _ = upload.abort().await;
-                Err(error)
-            }
-        }
+        let (receipts, digest) = match self.control.guard_reading(self.put_parts(upload.get()?, reader)).await
+        {
+            Ok((receipts, digest)) => (Ok(receipts), Some(digest)),
+            Err(error) => (Err(error), None),
+        };
+        let outcome = upload.settle(receipts).await?;
+        let checked = check_size(size, outcome.size).and_then(|()| match (digest, outcome.digest) {
+            (Some(expected), Some(told)) => expected.verify(&told),
+            _ => Ok(()),
+        });
+        demand(target, checked).await?;
+        Ok(outcome)
     }
 
     /// Reads the parts in order, hashing, and puts several at once.
@@ -148,23 +163,21 @@ impl Transfer {
             digest: meta.digest,
             ..GetOptions::default()
         };
-        let outcome = match part_size {
-            Some(part_size) if pinned && ranges_pay(store, meta, part_size) => {
-                self.copy_in_ranges(store, meta, part_size, target).await?
-            }
-            _ => {
-                let _memory = self.budget.hold(STREAM_MEMORY.min(meta.size)).await?;
-                let download = store.get(&meta.path, options).await?;
-                target.store.put(target.path, body_of(download), self.put_options()).await?
-            }
-        };
-        if self.options.verify == Verify::ReadBack {
-            let expected = match meta.digest {
-                Some(digest) => digest,
-                None => digest_stored(store, &meta.path).await?,
-            };
-            self.read_back(target, expected, outcome.digest).await?;
+        if let Some(part_size) = part_size.filter(|part_size| pinned && ranges_pay(store, meta, *part_size)) {
+            return self.copy_in_ranges(store, meta, part_size, target).await;
         }
+        let _memory = self.budget.hold(STREAM_MEMORY.min(meta.size)).await?;
+        let download = self.control.guard_reading(store.get(&meta.path, options)).await?;
+        let size = download.range.end - download.range.start;
+        let outcome = target.store.put(target.path, self.body_of(download), self.put_options()).await?;
+        demand(target, check_size(size, outcome.size)).await?;
+        Ok(outcome)
+    }
+
+    async fn copy_within(&self, meta: &ArtifactMeta, target: Target<'_>) -> Result<PutOutcome> {
+        let outcome = target.store.copy(&meta.path, target.path, CopyOptions::default()).await?;
+        let _ = self.control.observer().advance(outcome.size);
+        demand(target, check_size(meta.size, outcome.size)).await?;
         Ok(outcome)
     }
 
@@ -177,17 +190,12 @@ impl Transfer {
     ) -> Result<PutOutcome> {
         let options =
             UploadOptions { part_size: Some(part_size), length: Some(meta.size), ..UploadOptions::default() };
-        let upload = target.store.begin_upload(target.path, options).await?;
-        let part_size = upload.part_size();
-        let copied = self.copy_ranges(store, meta, part_size, &*upload).await;
-        let outcome = match copied {
-            Ok(receipts) => upload.complete(receipts).await?,
-            Err(error) => {
-                let _ = upload.abort().await;
-                return Err(error);
-            }
-        };
-        check_size(meta.size, outcome.size)?;
+        let upload = Pending::begin(target, options).await?;
+        let part_size = upload.get()?.part_size();
+        let copied =
+            self.control.guard_reading(self.copy_ranges(store, meta, part_size, upload.get()?)).await;
+        let outcome = upload.settle(copied).await?;
+        demand(target, check_size(meta.size, outcome.size)).await?;
         Ok(outcome)
     }
 
@@ -251,12 +259,14 @@ impl Transfer {
         self.put_options().advance(bytes)
     }
 
-    /// The size of each part: as configured or growing with the file, within the store's limits and the budget.
+    /// The size of each part: as configured, or larger where the store takes only so many parts, within the store's
+    /// limits and, unless configured, the budget.
     fn part_size(&self, size: u64, limits: PartLimits) -> u64 {
-        let smallest = size.div_ceil(u64::from(limits.max_count)).div_ceil(MIB) * MIB;
+        let smallest = size.div_ceil(u64::from(limits.max_count).max(1));
         let within_budget = (self.budget.total() / self.options.parts.max(1) as u64).max(MIB);
-        let wanted = self.options.part_size.unwrap_or(DEFAULT_PART_SIZE.min(within_budget));
-        wanted.max(smallest).clamp(limits.min_size, limits.max_size)
+        let wanted = self.options.part_size.unwrap_or(DEFAULT_PART_SIZE.min(within_budget)).max(1);
+        let part_size = if wanted < smallest { smallest.div_ceil(MIB) * MIB } else { wanted };
+        part_size.clamp(limits.min_size, limits.max_size)
     }
 
     /// Checks what stands at the target against the digest of the source: by the digest that the target's store tells, or
@@ -264,14 +274,77 @@ impl Transfer {
     async fn read_back(&self, target: Target<'_>, expected: Digest, told: Option<Digest>) -> Result<()> {
         let actual = match told {
             Some(digest) => digest,
-            None => digest_stored(target.store, target.path).await?,
+            None => self.digest_stored(target.store, target.path).await?,
         };
-        if let Err(mismatch) = expected.verify(&actual) {
-            let _ = target.store.delete(target.path, mlflow_artifacts_core::DeleteOptions::default()).await;
-            return Err(mismatch);
-        }
-        Ok(())
+        demand(target, expected.verify(&actual)).await
     }
+
+    async fn digest_stored(&self, store: &SharedStore, path: &ArtifactPath) -> Result<Digest> {
+        self.control.guard_reading(digest_stored(store, path)).await
+    }
+
+    fn body_of(&self, download: Download) -> PutBody {
+        let Some(file) = download.file else {
+            let length = Some(download.range.end - download.range.start);
+            return PutBody::Stream { stream: self.until_cancelled(download.stream), length };
+        };
+        PutBody::OpenFile(file)
+    }
+
+    /// A stream that a cancellation ends, also while it brings nothing.
+    fn until_cancelled(&self, stream: ByteStream) -> ByteStream {
+        let next = |(mut stream, control): (ByteStream, Control)| async {
+            let chunk = control.guard_reading(stream.try_next()).await?;
+            Ok(chunk.map(|chunk| (chunk, (stream, control))))
+        };
+        stream::try_unfold((stream, self.control.clone()), next).boxed()
+    }
+}
+
+/// An upload in parts, given up when it is dropped.
+struct Pending(Option<Box<dyn Upload>>);
+
+impl Pending {
+    async fn begin(target: Target<'_>, options: UploadOptions) -> Result<Self> {
+        target.store.begin_upload(target.path, options).await.map(|upload| Pending(Some(upload)))
+    }
+
+    fn get(&self) -> Result<&dyn Upload> {
+        self.0.as_deref().ok_or_else(no_upload)
+    }
+
+    /// Completes the upload with its parts, or gives it up if there are none for this reason.
+    async fn settle(mut self, parts: Result<Vec<PartReceipt>>) -> Result<PutOutcome> {
+        let upload = self.0.take().ok_or_else(no_upload)?;
+        match parts {
+            Ok(parts) => upload.complete(parts).await,
+            Err(error) => {
+                // The first error is the one to report.
+                let _ = upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let (Some(upload), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(upload.abort());
+        }
+    }
+}
+
+fn no_upload() -> Error {
+    Error::new(ErrorKind::Internal, "the upload was settled already")
+}
+
+/// Removes what stands at the target if it is not what it should be.
+async fn demand(target: Target<'_>, checked: Result<()>) -> Result<()> {
+    if checked.is_err() {
+        let _ = target.store.delete(target.path, DeleteOptions::default()).await;
+    }
+    checked
 }
 
 fn can_copy_within(from: &SharedStore, to: &SharedStore) -> bool {
@@ -342,14 +415,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn body_of(download: Download) -> PutBody {
-    match download.file {
-        Some(file) => PutBody::OpenFile(file),
-        None => PutBody::Stream {
-            stream: download.stream,
-            length: Some(download.range.end - download.range.start),
-        },
+/// Checks that as many bytes were stored as the file has, or had when it was found.
+async fn check_file_size(local: &Path, found: u64, stored: u64) -> Result<()> {
+    if found == stored {
+        return Ok(());
     }
+    let local = local.to_owned();
+    let now = blocking(move || Ok(std::fs::metadata(local).map_or(found, |metadata| metadata.len()))).await?;
+    check_size(now, stored)
 }
 
 fn check_size(expected: u64, actual: u64) -> Result<()> {

@@ -10,6 +10,7 @@ use mlflow_artifacts_core::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::Control;
 use crate::engine::{Transfer, local_store};
 use crate::file::{Source, Target, blocking};
 use crate::report::{FileReport, Outcome, TreeReport};
@@ -28,12 +29,14 @@ impl Transfer {
     /// What is no regular file (a pipe, a socket, a device) fails: it is not opened.
     ///
     /// The outcome of every file is in the report: a file that fails does not stop the others. Fails as a whole, having
-    /// stored nothing, if `local` is missing ([`ErrorKind::NotFound`]) or not a directory ([`ErrorKind::NotADirectory`]).
+    /// stored nothing, if `local` is missing ([`ErrorKind::NotFound`]), is not a directory ([`ErrorKind::NotADirectory`]) or
+    /// has the target in it ([`ErrorKind::InvalidArgument`]).
     pub async fn upload_tree(&self, local: &Path, path: &ArtifactPath) -> Result<TreeReport> {
         let in_context = |error: Error| error.with_operation("upload").with_path(local.display());
         let (found, mut entries) = mpsc::channel(FOUND_AHEAD);
-        let top = local.to_owned();
-        blocking(move || open_tree(&top)).await.map_err(in_context)?;
+        let (top, target) = (local.to_owned(), directory_of(&self.store, path));
+        let open = move || open_tree(&top).and_then(|()| check_apart(Some(&top), target.as_deref()));
+        blocking(open).await.map_err(in_context)?;
         let (top, control) = (local.to_owned(), self.control.clone());
         let walk = tokio::task::spawn_blocking(move || {
             for entry in walk_tree(&top) {
@@ -56,7 +59,7 @@ impl Transfer {
         let LocalEntry { name, found } = entry;
         let path = match ArtifactPath::parse(&name) {
             Ok(relative) => top.join(&relative),
-            Err(error) => return tree.settle(name, Outcome::Failed(error)),
+            Err(error) => return tree.fail(name, error),
         };
         match found {
             Found::File { path: local, size } => {
@@ -71,19 +74,12 @@ impl Transfer {
             }
             Found::EmptyDirectory if self.store.capabilities().contains(Capabilities::DIRECTORIES) => {
                 if let Err(error) = self.store.create_directory(&path).await {
-                    tree.settle(name, Outcome::Failed(error));
+                    tree.fail(name, error.with_operation("upload"));
                 }
             }
             Found::EmptyDirectory => tree.settle(name, Outcome::Skipped(EMPTY_DIRECTORY)),
             Found::LinkToDirectory => tree.settle(name, Outcome::Skipped(LINK_TO_DIRECTORY)),
-            Found::Failed(error) => {
-                self.control.found(0);
-                let failed: Result<()> = Err(error);
-                self.control.finished(&failed);
-                if let Err(error) = failed {
-                    tree.settle(name, Outcome::Failed(error.with_operation("upload")));
-                }
-            }
+            Found::Failed(error) => tree.fail(name, error.with_operation("upload")),
         }
     }
 
@@ -91,8 +87,8 @@ impl Transfer {
     /// there already stays unless a fetched file replaces it.
     ///
     /// No file is written outside `local`, not through a symbolic link either. The outcome of every file is in the report.
-    /// Fails as a whole, having written nothing, if `path` is missing ([`ErrorKind::NotFound`]) or is a file
-    /// ([`ErrorKind::NotADirectory`]).
+    /// Fails as a whole, having written nothing, if `path` is missing ([`ErrorKind::NotFound`]), is a file
+    /// ([`ErrorKind::NotADirectory`]) or has the target in it ([`ErrorKind::InvalidArgument`]).
     pub async fn download_tree(&self, path: &ArtifactPath, local: &Path) -> Result<TreeReport> {
         let in_context = |error: Error| error.with_operation("download").with_path(path);
         let target = local_store(local).map_err(in_context)?;
@@ -108,8 +104,7 @@ impl Transfer {
     ) -> Result<TreeReport> {
         let in_context = |error: Error| error.with_operation("copy").with_path(path);
         if Arc::ptr_eq(&self.store, target) && target_path.strip_prefix(path).is_some() {
-            let error = Error::new(ErrorKind::InvalidArgument, "a tree cannot be copied into itself");
-            return Err(in_context(error));
+            return Err(in_context(into_itself()));
         }
         self.copy_found_tree(path, target, target_path).await.map_err(in_context)
     }
@@ -124,6 +119,8 @@ impl Transfer {
             return Err(Error::new(ErrorKind::NotADirectory, "this is a file where a directory is meant")
                 .with_help("transfer it as a file"));
         }
+        let (here, there) = (directory_of(&self.store, path), directory_of(target, top));
+        blocking(move || check_apart(here.as_deref(), there.as_deref())).await?;
         target.create_directory(top).await.or_else(|error| match error.kind() {
             ErrorKind::Unsupported => Ok(()),
             _ => Err(error),
@@ -152,19 +149,20 @@ impl Transfer {
         target: &SharedStore,
         top: &ArtifactPath,
     ) {
-        let Some(relative) = entry.path.strip_prefix(from) else {
+        let relative = entry.path.strip_prefix(from);
+        let Some(relative) = relative.filter(|relative| entry.is_directory() || !relative.is_root()) else {
             let error = Error::new(
                 ErrorKind::Protocol,
                 "the store listed a path outside the directory that was asked for",
             );
-            return tree.settle(entry.path.to_string(), Outcome::Failed(error.with_path(&entry.path)));
+            return tree.fail(entry.path.to_string(), error.with_path(&entry.path));
         };
         let (name, path) = (relative.to_string(), top.join(&relative));
         if entry.is_directory() {
             return match target.create_directory(&path).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                Err(error) => tree.settle(name, Outcome::Failed(error)),
+                Err(error) => tree.fail(name, error),
             };
         }
         let (transfer, target) = (self.clone(), Arc::clone(target));
@@ -181,12 +179,14 @@ struct Tree {
     slots: Arc<Semaphore>,
     running: JoinSet<FileReport>,
     report: TreeReport,
+    control: Control,
 }
 
 impl Tree {
     fn new(transfer: &Transfer) -> Self {
-        let slots = Arc::new(Semaphore::new(transfer.options.files.max(1)));
-        Tree { slots, running: JoinSet::new(), report: TreeReport::default() }
+        let slots = Arc::new(Semaphore::new(transfer.options.files.clamp(1, Semaphore::MAX_PERMITS)));
+        let control = transfer.control.clone();
+        Tree { slots, running: JoinSet::new(), report: TreeReport::default(), control }
     }
 
     /// Starts a file's transfer when there is a slot for it.
@@ -204,6 +204,13 @@ impl Tree {
             drop(slot);
             FileReport { name, outcome }
         });
+    }
+
+    /// Keeps and counts what fails without a transfer.
+    fn fail(&mut self, name: String, error: Error) {
+        self.control.found(0);
+        self.control.finished(false);
+        self.settle(name, Outcome::Failed(error));
     }
 
     fn settle(&mut self, name: String, outcome: Outcome) {
@@ -248,12 +255,39 @@ fn open_tree(top: &Path) -> Result<()> {
         .with_help("transfer it as a file"))
 }
 
-/// What stands below `top`, in no particular order. Blocks.
+/// Where `path` of a local store stands.
+fn directory_of(store: &SharedStore, path: &ArtifactPath) -> Option<PathBuf> {
+    let info = store.info();
+    (info.scheme == mlflow_artifacts_local::SCHEME).then(|| Path::new(&info.root).join(path.as_str()))
+}
+
+/// Fails if the local directory `target` is `source` or below it: the transfer would find what it writes, without end.
+fn check_apart(source: Option<&Path>, target: Option<&Path>) -> Result<()> {
+    let (Some(source), Some(target)) = (source, target) else { return Ok(()) };
+    let target = std::path::absolute(target).map_err(Error::from_io)?;
+    // What does not exist yet stands below what does.
+    let existing = target.ancestors().find_map(|above| {
+        let below = target.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(below))
+    });
+    match (source.canonicalize(), existing) {
+        (Ok(source), Some(target)) if target.starts_with(&source) => Err(into_itself()),
+        _ => Ok(()),
+    }
+}
+
+fn into_itself() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "a tree cannot be copied into itself")
+        .with_help("choose a target outside the tree")
+}
+
+/// What stands below `top`, in no particular order; `top` itself if that is nothing. Blocks.
 fn walk_tree(top: &Path) -> impl Iterator<Item = LocalEntry> {
-    walkdir::WalkDir::new(top).min_depth(1).into_iter().filter_map(move |entry| match entry {
+    let itself = is_empty(top).then(|| LocalEntry { name: String::new(), found: Found::EmptyDirectory });
+    let below = walkdir::WalkDir::new(top).min_depth(1).into_iter().filter_map(move |entry| match entry {
         Ok(entry) => {
             let name = name_below(top, entry.path());
-            classify(&entry).map(|found| LocalEntry { name, found })
+            classify(top, &entry).map(|found| LocalEntry { name, found })
         }
         Err(error) => {
             let path = error.path().unwrap_or(top).to_owned();
@@ -264,21 +298,42 @@ fn walk_tree(top: &Path) -> impl Iterator<Item = LocalEntry> {
             );
             Some(LocalEntry { name, found: Found::Failed(error.with_path(path.display())) })
         }
-    })
+    });
+    itself.into_iter().chain(below)
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// What is to be done about an entry; `None` for a directory that is not empty, whose content speaks for it.
-fn classify(entry: &walkdir::DirEntry) -> Option<Found> {
+fn classify(top: &Path, entry: &walkdir::DirEntry) -> Option<Found> {
     let path = entry.path();
+    if entry.file_type().is_dir() && !is_empty(path) {
+        return None;
+    }
+    // What is shown instead of such a name must not be taken for it.
+    if path.strip_prefix(top).is_ok_and(|below| below.to_str().is_none()) {
+        let error = Error::new(ErrorKind::InvalidPath, "the local name is not UTF-8");
+        return Some(Found::Failed(error.with_path(path.display())));
+    }
     if entry.file_type().is_dir() {
-        let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-        return is_empty.then_some(Found::EmptyDirectory);
+        return Some(Found::EmptyDirectory);
     }
     Some(match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Found::LinkToDirectory,
         Ok(metadata) => Found::File { path: path.to_owned(), size: metadata.len() },
-        Err(error) => Found::Failed(Error::from_io(error).with_path(path.display())),
+        Err(error) => Found::Failed(source_error(error).with_path(path.display())),
     })
+}
+
+/// What the local file system says of a source: as when a file is opened.
+fn source_error(error: std::io::Error) -> Error {
+    let error = Error::from_io(error);
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Io => error.into_kind(ErrorKind::Unreadable),
+        _ => error,
+    }
 }
 
 fn name_below(top: &Path, path: &Path) -> String {

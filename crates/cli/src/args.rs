@@ -1,0 +1,248 @@
+//! What may stand on the command line. The help texts are here and nowhere else.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::str::FromStr;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use mlflow_artifacts::{TransferOptions, Verify};
+
+/// List, copy, print, write and remove MLflow artifacts, in every store.
+#[derive(Parser)]
+#[command(name = "mlflow-artifacts", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Set an option of the store(s); may be repeated.
+    ///
+    /// `schemes --keys SCHEME` lists the options. Every user of this machine can see the arguments of a command: prefer
+    /// the environment for secrets.
+    #[arg(long = "option", short = 'o', value_name = "NAME=VALUE", global = true)]
+    pub(crate) options: Vec<String>,
+
+    /// Print errors only: no progress, no summary, no notes.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+const AFTER_HELP: &str = "\
+A LOCATION is a URI (file:///srv/mlflow/1/model) or a local path. A local path that holds a colon is written with ./ \
+before it; a name that begins with a dash is written after --.
+
+Examples:
+  mlflow-artifacts ls -r file:///srv/mlflow/1/abc/artifacts
+  mlflow-artifacts cp -r ./model file:///srv/mlflow/1/abc/artifacts/model
+  mlflow-artifacts cat file:///srv/mlflow/1/abc/artifacts/model/MLmodel
+  tar c plots | mlflow-artifacts put - file:///srv/mlflow/1/abc/artifacts/plots.tar
+
+Exit codes:
+  0    success
+  1    some files failed, or another failure
+  2    bad usage or input
+  3    not found
+  4    the store refuses: permissions or credentials
+  5    the store cannot be reached: connection, TLS, timeout, too many requests
+  130  interrupted";
+
+/// The commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List a directory, or one file.
+    Ls(ListArguments),
+    /// Copy a file or a directory to, from or between stores.
+    Cp(CopyArguments),
+    /// Print a file.
+    Cat {
+        /// The file: a URI or a local path.
+        location: OsString,
+    },
+    /// Write a file from standard input or from a local file.
+    Put(PutArguments),
+    /// Remove a file or a directory.
+    Rm {
+        /// Remove a directory with everything in it.
+        #[arg(long, short)]
+        recursive: bool,
+        /// What to remove: a URI or a local path. It is no error if nothing is there.
+        location: OsString,
+    },
+    /// Show what is known about a file or directory.
+    Stat {
+        /// Print a JSON object.
+        #[arg(long)]
+        json: bool,
+        /// The file or directory: a URI or a local path.
+        location: OsString,
+    },
+    /// Show the known URI schemes, or the options of one.
+    Schemes {
+        /// Show the options of the stores of this scheme.
+        #[arg(long, value_name = "SCHEME", value_parser = NonEmptyStringValueParser::new())]
+        keys: Option<String>,
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a script that completes this command in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// `ls`
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    /// List everything below, not only the next level.
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
+    /// Print a JSON array, an object for each entry; times are in seconds since 1970.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The file or directory: a URI or a local path. Names are printed relative to it.
+    pub(crate) location: OsString,
+}
+
+/// `cp`
+#[derive(Args)]
+#[command(after_help = COPY_AFTER_HELP)]
+pub(crate) struct CopyArguments {
+    /// Copy the content of the directory SOURCE into the directory TARGET.
+    #[arg(long, short)]
+    pub(crate) recursive: bool,
+    /// Files in flight at once.
+    #[arg(long, value_name = "N", default_value_t = Count(TransferOptions::default().files))]
+    files: Count,
+    /// Parts in flight at once for each large file.
+    #[arg(long, value_name = "N", default_value_t = Count(TransferOptions::default().parts))]
+    parts: Count,
+    /// Content held in memory at once, by all files together.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(TransferOptions::default().memory))]
+    memory: Size,
+    /// Size of each part of a large file [default: by the size of the file and the limits of the store].
+    #[arg(long, value_name = "BYTES")]
+    part_size: Option<Size>,
+    /// Read everything again after it was written, and compare, where the store does not prove what it wrote.
+    #[arg(long)]
+    verify: bool,
+    /// What to copy: a URI or a local path.
+    pub(crate) source: OsString,
+    /// Where to: a URI or a local path. A file goes into it if it is a directory or ends in a slash.
+    pub(crate) target: OsString,
+}
+
+const COPY_AFTER_HELP: &str = "\
+With -r the content of SOURCE becomes content of TARGET, whether or not TARGET exists: a second run gives the same \
+result as the first. Files in TARGET that SOURCE does not have stay. BYTES are a number with or without a unit: 64MiB, \
+1GiB, 65536.
+
+Examples:
+  mlflow-artifacts cp model.bin file:///srv/mlflow/1/abc/artifacts/
+  mlflow-artifacts cp -r ./model file:///srv/mlflow/1/abc/artifacts/model
+  mlflow-artifacts cp -r --verify file:///srv/mlflow/1/abc/artifacts/model ./model
+  mlflow-artifacts cp -r --files 32 --memory 128MiB file:///srv/mlflow file:///mnt/nfs/mlflow";
+
+impl CopyArguments {
+    /// How the transfer is to go.
+    pub(crate) fn transfer_options(&self) -> TransferOptions {
+        TransferOptions {
+            files: self.files.0,
+            parts: self.parts.0,
+            memory: self.memory.0,
+            part_size: self.part_size.map(|size| size.0),
+            verify: if self.verify { Verify::ReadBack } else { Verify::default() },
+        }
+    }
+}
+
+/// `put`
+#[derive(Args)]
+pub(crate) struct PutArguments {
+    /// What to write: a local file, or - for standard input.
+    pub(crate) source: OsString,
+    /// The file to write: a URI or a local path. It is replaced if it exists.
+    pub(crate) location: OsString,
+}
+
+/// A number of things, at least one.
+#[derive(Clone, Copy)]
+struct Count(usize);
+
+impl FromStr for Count {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().ok().filter(|count| *count > 0).map(Count).ok_or("give a number from 1 on")
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A number of bytes, at least one, as a person writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size(u64);
+
+/// Units with their short form, the largest first.
+const UNITS: [(&str, &str, u64); 4] =
+    [("TiB", "T", 1 << 40), ("GiB", "G", 1 << 30), ("MiB", "M", 1 << 20), ("KiB", "K", 1 << 10)];
+
+impl FromStr for Size {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+        let unit = unit.trim_start();
+        let is_unit = |name: &str| name.eq_ignore_ascii_case(unit);
+        let factor = match UNITS.iter().find(|(long, short, _)| is_unit(long) || is_unit(short)) {
+            Some((_, _, factor)) => Some(*factor),
+            None => matches!(unit, "" | "B").then_some(1),
+        };
+        let bytes =
+            number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+        bytes.filter(|bytes| *bytes > 0).map(Size).ok_or("give a size such as 64MiB, 1GiB or 65536")
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, _, factor)| self.0.is_multiple_of(*factor)) {
+            Some((unit, _, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("65536B", 65536),
+            ("64MiB", 64 << 20),
+            ("64 mib", 64 << 20),
+            ("2G", 2 << 30),
+            ("3k", 3 << 10),
+            ("1TiB", 1 << 40),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "0", "MiB", "-1", "1.5GiB", "64MB", "1 parsec", "99999999999T"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        assert_eq!(Size(48 << 20).to_string(), "48MiB");
+        assert_eq!(Size(1000).to_string(), "1000");
+    }
+}
