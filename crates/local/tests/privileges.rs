@@ -139,8 +139,12 @@ async fn what_permissions_forbid_is_named() {
     }
     assert_eq!(place.content("blind/file").await, "content", "whoever knows the name may read");
     list("open", false).await.unwrap();
-    for (name, mode) in modes.iter().rev() {
-        set_mode(&place.directory.path().join("store").join(name), mode | 0o700);
+    for (name, _) in modes {
+        let place = place.directory.path().join("store").join(name);
+        // What a delete could remove of `open` before it failed is gone.
+        if place.is_dir() {
+            set_mode(&place, 0o700);
+        }
     }
     store.delete_tree(&path("")).await.unwrap();
 }

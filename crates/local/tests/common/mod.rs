@@ -87,11 +87,12 @@ pub(crate) fn snapshot(directory: &Path) -> BTreeMap<String, String> {
 }
 
 fn collect(top: &Path, directory: &Path, found: &mut BTreeMap<String, String>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
+    // What vanishes while it is looked at is not there.
+    for entry in std::fs::read_dir(directory).into_iter().flatten() {
         let path = entry.unwrap().path();
         let name = path.strip_prefix(top).unwrap().to_string_lossy().into_owned();
-        let metadata = path.symlink_metadata().unwrap();
-        let content = if metadata.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        let content = metadata.is_file().then(|| std::fs::read(&path).ok());
         let state = (metadata.mode(), metadata.ino(), metadata.size(), metadata.mtime_nsec(), content);
         found.insert(name, format!("{state:?}"));
         if metadata.is_dir() {
