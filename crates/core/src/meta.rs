@@ -129,7 +129,8 @@ impl PartLimits {
         if (1..=self.max_count).contains(&number) && size <= part_size {
             return Ok(());
         }
-        let message = format!("part {number} with {size} bytes; parts are 1 to {} of {part_size}", self.max_count);
+        let message =
+            format!("part {number} with {size} bytes; parts are 1 to {} of {part_size}", self.max_count);
         Err(Error::new(ErrorKind::InvalidArgument, message))
     }
 }

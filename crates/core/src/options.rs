@@ -120,7 +120,8 @@ pub enum PutBody {
     /// Bytes in memory. Can be sent again after a failure.
     Bytes(Bytes),
     /// The content of a local file. Can be sent again after a failure. A file that changes while it is read is an
-    /// error ([`ErrorKind::SizeMismatch`]), and nothing is written.
+    /// error ([`ErrorKind::SizeMismatch`], or [`ErrorKind::PreconditionFailed`] if its size is the same), and nothing is
+    /// written.
     File(PathBuf),
     /// The content of a local file that is open already, from its beginning. Otherwise like [`PutBody::File`].
     OpenFile(Arc<SourceFile>),
@@ -212,7 +213,8 @@ pub struct UploadOptions {
     pub mode: PutMode,
 }
 
-/// Names an unfinished upload so that it can be taken up again, also by another process. Holds no secret.
+/// Names an unfinished upload so that it can be taken up again, also by another process. Holds no credentials, but whoever
+/// has it may write, complete and abort that upload, and a forged one may name another path: a server keeps it or signs it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UploadToken(String);
 

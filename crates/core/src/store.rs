@@ -42,7 +42,8 @@ use crate::{
 /// | `delete_many` | any paths | one answer for each, in order; directories are refused as in `delete` |
 /// | any | what the capabilities do not claim | [`Unsupported`](crate::ErrorKind::Unsupported) |
 ///
-/// Size and digest are checked end to end wherever both sides know them; a mismatch is an error and leaves nothing.
+/// Size and digest are checked end to end wherever both sides know them; a mismatch is an error and leaves nothing. A
+/// backend whose server computes a digest compares it with what it sent before it answers.
 ///
 /// # Implementing
 ///

@@ -338,12 +338,17 @@ impl Temporary {
         &self.location.created
     }
 
-    /// Opens the journal beside the file, made if there is none.
+    /// The journal beside the file, made if there is none.
     pub(crate) fn open_journal(&mut self) -> Result<&mut Journal> {
-        let options = OpenOptions::new().read(true).append(true).create(true).clone();
-        let file =
-            self.location.directory.open_with(journal_name(&self.name), &options).map_err(store_error)?;
-        Ok(self.journal.insert(Journal(file.into_std())))
+        let journal = match self.journal.take() {
+            Some(journal) => journal,
+            None => {
+                let options = OpenOptions::new().read(true).append(true).create(true).clone();
+                let name = journal_name(&self.name);
+                Journal(self.location.directory.open_with(name, &options).map_err(store_error)?.into_std())
+            }
+        };
+        Ok(self.journal.insert(journal))
     }
 
     /// Closes the file, to be opened again: it stays when this is dropped.

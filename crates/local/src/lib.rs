@@ -33,6 +33,7 @@ mod config;
 mod error;
 mod store;
 mod upload;
+mod write;
 
 pub use config::{Fsync, KEYS, LocalFactory};
 use mlflow_artifacts_core::{Registry, Result};

@@ -1,5 +1,6 @@
 //! The artifact store trait over the file system: each operation is one piece of blocking work.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,22 +10,20 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ArtifactStore, ByteRange, ByteStream, Capabilities, CopyOptions,
-    DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Hasher, Limits, ListOptions,
-    PresignRequest, PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo,
-    Upload, UploadOptions, UploadToken, verified,
+    DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Limits, ListOptions, PresignRequest,
+    PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo, Upload,
+    UploadOptions, UploadToken, verified,
 };
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Root, Temporary};
-use crate::error::{changed, store_error};
+use crate::client::Root;
+use crate::error::changed;
 use crate::upload::{self, LocalUpload};
+use crate::write::Write;
 use crate::{Fsync, SCHEME};
 
 /// How much one item of a download's stream holds at most.
 const READ_CHUNK: u64 = 1 << 20;
-/// How many bytes in memory are written between two looks at whether to stop.
-const WRITE_CHUNK: usize = 8 << 20;
 
 /// A directory as an artifact store.
 ///
@@ -65,25 +64,71 @@ impl LocalStore {
         if let PutMode::IfMatch(_) = options.mode {
             return Err(Error::unsupported(operation, SCHEME).with_path(path));
         }
+        match body {
+            PutBody::Bytes(bytes) => {
+                let fill = move |write: &mut Write, token: &CancellationToken| write.bytes(&bytes, token);
+                self.write_whole(operation, path, || Ok(fill), options).await
+            }
+            PutBody::File(local) => {
+                let open = move || {
+                    let source = SourceFile::open(&local)?;
+                    Ok(move |write: &mut Write, token: &CancellationToken| write.file(&source, token))
+                };
+                self.write_whole(operation, path, open, options).await
+            }
+            PutBody::OpenFile(source) => {
+                let fill = move |write: &mut Write, token: &CancellationToken| write.file(&source, token);
+                self.write_whole(operation, path, || Ok(fill), options).await
+            }
+            PutBody::Stream { stream, length } => {
+                self.write_stream(operation, path, verified(stream, length, None), options).await
+            }
+        }
+    }
+
+    /// Writes what is there as a whole. What cannot be opened leaves no trace in the store.
+    async fn write_whole<F: FnOnce(&mut Write, &CancellationToken) -> Result<()>>(
+        &self,
+        operation: &'static str,
+        path: &ArtifactPath,
+        open: impl FnOnce() -> Result<F> + Send + 'static,
+        options: PutOptions,
+    ) -> Result<PutOutcome> {
         let target = path.clone();
-        let runtime = Handle::current();
         let write = move |root: &Root, token: &CancellationToken| {
-            // What cannot be read leaves no trace in the store.
-            let body = Body::open(body)?;
-            let temporary = root.temporary(&target)?;
-            let mut hasher = options.digest.map(|digest| Hasher::new(digest.algorithm()));
-            body.write(&temporary, hasher.as_mut(), &options, &runtime, token)?;
-            let digest = hasher.map(Hasher::finish);
-            if let (Some(expected), Some(actual)) = (options.digest, digest) {
-                expected.verify(&actual)?;
-            }
-            if token.is_cancelled() {
-                return Err(Error::cancelled());
-            }
-            let (size, etag) = temporary.persist(&options.mode)?;
-            Ok(PutOutcome { size, etag: Some(etag), digest })
+            let fill = open()?;
+            let mut write = Write::begin(root, &target, options)?;
+            fill(&mut write, token)?;
+            write.finish(token)
         };
         self.run(operation, path, write).await
+    }
+
+    /// No thread is held while the stream has nothing to write: it may itself need one.
+    async fn write_stream(
+        &self,
+        operation: &'static str,
+        path: &ArtifactPath,
+        mut stream: ByteStream,
+        options: PutOptions,
+    ) -> Result<PutOutcome> {
+        let target = path.clone();
+        let begin = move |root: &Root, _: &CancellationToken| Write::begin(root, &target, options);
+        let mut write = self.run(operation, path, begin).await?;
+        loop {
+            let next = stream.try_next().await;
+            let step = move |_: &Root, token: &CancellationToken| {
+                // An error of the stream drops the file here, where that may block.
+                match next? {
+                    Some(chunk) => write.bytes(&chunk, token).map(|()| ControlFlow::Continue(write)),
+                    None => write.finish(token).map(ControlFlow::Break),
+                }
+            };
+            match self.run(operation, path, step).await? {
+                ControlFlow::Continue(unfinished) => write = unfinished,
+                ControlFlow::Break(outcome) => return Ok(outcome),
+            }
+        }
     }
 }
 
@@ -211,67 +256,6 @@ impl ArtifactStore for LocalStore {
 
     async fn close(&self) -> Result<()> {
         Ok(())
-    }
-}
-
-/// A put's body, with its file open.
-enum Body {
-    Bytes(Bytes),
-    File(Arc<SourceFile>),
-    Stream { stream: ByteStream, length: Option<u64> },
-}
-
-impl Body {
-    fn open(body: PutBody) -> Result<Self> {
-        Ok(match body {
-            PutBody::Bytes(bytes) => Body::Bytes(bytes),
-            PutBody::File(path) => Body::File(Arc::new(SourceFile::open(&path)?)),
-            PutBody::OpenFile(source) => Body::File(source),
-            PutBody::Stream { stream, length } => Body::Stream { stream, length },
-        })
-    }
-
-    fn write(
-        self,
-        temporary: &Temporary,
-        mut hasher: Option<&mut Hasher>,
-        options: &PutOptions,
-        runtime: &Handle,
-        token: &CancellationToken,
-    ) -> Result<()> {
-        let target = temporary.file()?;
-        let mut advance =
-            |bytes: u64| if token.is_cancelled() { Err(Error::cancelled()) } else { options.advance(bytes) };
-        let mut write = |chunk: &[u8]| {
-            for piece in chunk.chunks(WRITE_CHUNK) {
-                if let Some(hasher) = &mut hasher {
-                    hasher.update(piece);
-                }
-                std::io::Write::write_all(&mut &*target, piece).map_err(store_error)?;
-                advance(piece.len() as u64)?;
-            }
-            Ok(())
-        };
-        match self {
-            Body::Bytes(bytes) => write(&bytes),
-            Body::File(source) => {
-                source.copy_to(target, hasher, &mut advance)?;
-                Ok(())
-            }
-            Body::Stream { stream, length } => {
-                let mut stream = verified(stream, length, None);
-                let mut next = || runtime.block_on(token.run_until_cancelled(stream.try_next()));
-                loop {
-                    match next() {
-                        Some(chunk) => match chunk? {
-                            Some(chunk) => write(&chunk)?,
-                            None => return Ok(()),
-                        },
-                        None => return Err(Error::cancelled()),
-                    }
-                }
-            }
-        }
     }
 }
 

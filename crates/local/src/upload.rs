@@ -26,6 +26,9 @@ const DEFAULT_PART_SIZE: u64 = 8 << 20;
 
 const TOKEN_VERSION: u32 = 1;
 
+/// What the journal has in place of an etag while a part is being written. No receipt has it.
+const UNFINISHED: &str = "unfinished";
+
 /// An upload in parts to the local file system.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalUpload {
@@ -98,9 +101,11 @@ impl LocalUpload {
         let size = data.len() as u64;
         PARTS.check_part(number, size, self.state.part_size)?;
         let mut temporary = self.open()?;
+        let receipt = PartReceipt { number, size, etag: format!("{:016x}", rand::random::<u64>()) };
+        // Whatever was there of this part before is not to be relied on from here on, also if this is killed.
+        temporary.open_journal()?.note(&PartReceipt { etag: UNFINISHED.to_owned(), ..receipt.clone() })?;
         let offset = u64::from(number - 1) * self.state.part_size;
         temporary.file()?.write_all_at(data, offset).map_err(store_error)?;
-        let receipt = PartReceipt { number, size, etag: format!("{:016x}", rand::random::<u64>()) };
         temporary.open_journal()?.note(&receipt)?;
         temporary.close()?;
         Ok(receipt)
@@ -113,7 +118,9 @@ impl LocalUpload {
         let noted = temporary.open_journal()?.read()?;
         // A part that was put again is noted again: the last note counts.
         let last = |number| noted.iter().rev().find(|noted: &&PartReceipt| noted.number == number);
-        if let Some(part) = parts.iter().find(|part| last(part.number) != Some(*part)) {
+        if let Some(part) =
+            parts.iter().find(|part| last(part.number) != Some(*part) || part.etag == UNFINISHED)
+        {
             let message = format!("part {} is not the one that was put", part.number);
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }

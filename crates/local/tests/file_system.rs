@@ -282,7 +282,9 @@ async fn while_a_put_runs_there_is_one_hidden_file_in_the_target_directory() {
     let before: BTreeSet<_> = place.on_disk().into_iter().collect();
     let (sender, body) = slow_body(None);
     let target = path("new/dir/file");
-    let put = place.store.put(&target, body, PutOptions::default());
+    let (store, at) = (Arc::clone(&place.store), target.clone());
+    // A task of its own: it must go on while this one watches.
+    let put = tokio::spawn(async move { store.put(&at, body, PutOptions::default()).await });
     let watch = async {
         sender.send(Ok("first".into())).unwrap();
         let added = || place.on_disk().into_iter().filter(|name| !before.contains(name)).collect::<Vec<_>>();
@@ -298,7 +300,7 @@ async fn while_a_put_runs_there_is_one_hidden_file_in_the_target_directory() {
         drop(sender);
     };
     let (answer, ()) = within(futures_util::future::join(put, watch)).await;
-    assert_eq!(answer.unwrap().size, 9);
+    assert_eq!(answer.unwrap().unwrap().size, 9);
     assert_eq!(place.content("new/dir/file").await, "firstlast");
     assert_eq!(place.on_disk(), ["new", "new/dir", "new/dir/file", "other", "other/file"]);
 }

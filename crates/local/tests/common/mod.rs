@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A store and a directory beside it that is none of its business.
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
-    pub(crate) store: LocalStore,
+    pub(crate) store: Arc<LocalStore>,
 }
 
 impl Place {
@@ -38,7 +38,7 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("store")).unwrap();
         let store = LocalStore::new(directory.path().join("store"), Fsync::Never).unwrap();
-        Place { directory, store }
+        Place { directory, store: Arc::new(store) }
     }
 
     /// The place of `name` below the root, whose parents are made.
