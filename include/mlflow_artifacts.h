@@ -594,7 +594,8 @@ void mlfa_context_release(struct mlfa_context *context);
 mlfa_status mlfa_config_new(struct mlfa_config **out, struct mlfa_error **err);
 
 /**
- * Sets an option, secret or not; a value is never shown in an error or a log, and wiped when the configuration is freed.
+ * Sets an option. The value of a secret one is never shown in an error or a log; every value is wiped when the
+ * configuration is freed.
  *
  * The name and the value are checked by `mlfa_store_open`, because only the store knows its options.
  *

@@ -19,8 +19,7 @@ const STEPS: [(&str, Step); 11] = [
         one(cargo(["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "--deny", "warnings"]))
     }),
     ("documentation", || {
-        one(cargo(["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
-            .env("RUSTDOCFLAGS", "-D warnings"))
+        one(cargo(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("dependencies", dependencies),
     ("Rust tests", || cargo_test(&["--workspace", "--no-fail-fast"])),
@@ -79,10 +78,7 @@ fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
                 passed += number_before(counts, " passed");
                 left_out += number_before(counts, " ignored");
                 println!("{line}");
-            } else if !line.trim().is_empty()
-                && !line.starts_with("running ")
-                && !line.bytes().all(|byte| byte == b'.')
-            {
+            } else if !is_progress(&line) {
                 println!("{line}");
             }
         }
@@ -93,6 +89,15 @@ fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
         (true, 0, 0) => fail("no Rust test ran"),
         (true, ignored, _) => fail(format!("{ignored} Rust tests were ignored")),
     }
+}
+
+/// What a runner prints while all is well.
+fn is_progress(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty()
+        || line.starts_with("running ")
+        || (line.starts_with("test ") && line.ends_with("... ok"))
+        || line.bytes().all(|byte| byte == b'.')
 }
 
 fn number_before(text: &str, word: &str) -> usize {

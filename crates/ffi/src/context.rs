@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mlflow_artifacts::blocking::Context;
 use mlflow_artifacts::{Registry, default_registry};
 
-use crate::entry::{Out, call};
+use crate::entry::{Failure, Out, call};
 use crate::error::mlfa_error;
 use crate::handle::{give_shared, handles, release, retain};
 use crate::input::{self, Options, init_options};
-use crate::status::mlfa_status;
+use crate::status::{MLFA_E_INVALID_ARGUMENT, mlfa_status};
 
 /// The threads that do the library's work, and the schemes it opens. Make one for the program and share it.
 pub struct mlfa_context {
@@ -22,6 +22,9 @@ pub(crate) struct ContextObject {
     pub(crate) threads: Context,
     pub(crate) registry: Registry,
 }
+
+/// More never help.
+const MAX_WORKERS: u32 = 1024;
 
 /// How a context is made. Initialise it with `MLFA_CONTEXT_OPTIONS_INIT` or `mlfa_context_options_init`: 0 means default.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,10 @@ pub unsafe extern "C" fn mlfa_context_new(
             unsafe { (Out::required(out, std::ptr::null_mut(), "context")?, input::options(options)?) };
         let threads = match options.worker_threads {
             0 => Context::new()?,
+            workers if workers > MAX_WORKERS => {
+                let message = format!("a context has at most {MAX_WORKERS} worker threads, not {workers}");
+                return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, message));
+            }
             workers => Context::with_workers(workers as usize)?,
         };
         let context = ContextObject { threads, registry: default_registry() };

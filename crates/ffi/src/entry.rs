@@ -62,6 +62,11 @@ impl<T> Out<T> {
         out
     }
 
+    /// Whether C asked for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.0.is_null()
+    }
+
     pub(crate) fn write(&self, value: T) {
         if !self.0.is_null() {
             // SAFETY: checked to be non-NULL; C gives a pointer to a writable `T` (crate docs).

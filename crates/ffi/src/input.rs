@@ -6,12 +6,18 @@ use std::path::Path;
 use mlflow_artifacts::ArtifactPath;
 
 use crate::entry::Failure;
-use crate::status::{MLFA_E_INVALID_UTF8, MLFA_E_NULL_POINTER, MLFA_E_STRUCT_SIZE};
+use crate::status::{
+    MLFA_E_INVALID_ARGUMENT, MLFA_E_INVALID_PATH, MLFA_E_INVALID_UTF8, MLFA_E_NULL_POINTER,
+    MLFA_E_STRUCT_SIZE,
+};
 
 /// A string of `length` bytes, or up to its NUL if `length` is `SIZE_MAX`.
 pub(crate) unsafe fn text<'a>(pointer: *const c_char, length: usize, name: &str) -> Result<&'a str, Failure> {
     if pointer.is_null() {
         return Err(Failure::new(MLFA_E_NULL_POINTER, format!("the {name} is NULL")));
+    }
+    if length != usize::MAX {
+        check_size(length, name)?;
     }
     let bytes = if length == usize::MAX {
         // SAFETY: not NULL, and C says by `SIZE_MAX` that it ends in NUL (crate docs).
@@ -31,7 +37,19 @@ pub(crate) unsafe fn artifact_path(pointer: *const c_char, length: usize) -> Res
 
 pub(crate) unsafe fn local_path<'a>(pointer: *const c_char, length: usize) -> Result<&'a Path, Failure> {
     // SAFETY: passed on from the caller.
-    Ok(Path::new(unsafe { text(pointer, length, "local path") }?))
+    let path = unsafe { text(pointer, length, "local path") }?;
+    if path.contains('\0') {
+        return Err(Failure::new(MLFA_E_INVALID_PATH, format!("the local path {path:?} holds a NUL")));
+    }
+    Ok(Path::new(path))
+}
+
+/// Nothing in memory is larger than this: it is a negative number that became a size.
+fn check_size(size: usize, name: &str) -> Result<(), Failure> {
+    if isize::try_from(size).is_ok() {
+        return Ok(());
+    }
+    Err(Failure::new(MLFA_E_INVALID_ARGUMENT, format!("the {name} cannot have {size} bytes")))
 }
 
 /// Bytes to read. NULL is fine when there are none.
@@ -39,8 +57,11 @@ pub(crate) unsafe fn data<'a>(pointer: *const u8, size: usize) -> Result<&'a [u8
     match (pointer.is_null(), size) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(Failure::new(MLFA_E_NULL_POINTER, "the data is NULL")),
-        // SAFETY: not NULL, and C says that so many bytes are readable (crate docs).
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer, size) }),
+        (false, _) => {
+            check_size(size, "data")?;
+            // SAFETY: not NULL, and C says that so many bytes are readable (crate docs).
+            Ok(unsafe { std::slice::from_raw_parts(pointer, size) })
+        }
     }
 }
 
@@ -49,8 +70,11 @@ pub(crate) unsafe fn buffer<'a>(pointer: *mut u8, size: usize) -> Result<&'a mut
     match (pointer.is_null(), size) {
         (_, 0) => Ok(&mut []),
         (true, _) => Err(Failure::new(MLFA_E_NULL_POINTER, "the buffer is NULL")),
-        // SAFETY: not NULL, and C says that so many bytes are writable and not used otherwise during the call.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(pointer, size) }),
+        (false, _) => {
+            check_size(size, "buffer")?;
+            // SAFETY: not NULL, and C says that so many bytes are writable and not used otherwise during the call.
+            Ok(unsafe { std::slice::from_raw_parts_mut(pointer, size) })
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - [`handle`]: a C pointer is a `Box` or an `Arc` of exactly one Rust type, declared once for each handle. No other
 //!   module turns pointers into references.
-//! - [`entry`]: every fallible function runs inside [`entry::call`], which clears the outputs, catches panics and hands
+//! - [`entry`]: every fallible function runs inside `entry::call`, which clears the outputs, catches panics and hands
 //!   errors out.
 //! - [`input`]: strings, byte ranges and option structs are checked before use.
 //!

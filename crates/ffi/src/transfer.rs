@@ -217,11 +217,18 @@ pub unsafe extern "C" fn mlfa_download_tree(
     unsafe { call(err, body) }
 }
 
+fn forked() -> Error {
+    Error::new(ErrorKind::Forked, "the process was forked while this ran: only the parent goes on with it")
+}
+
 fn give_report(report: TreeReport, out: &Out<*mut mlfa_report>) -> Result<(), Failure> {
     match report.error() {
         Some(error) => Err(Failure::of_tree(error, report)),
         None => {
-            out.write(give(ReportObject::new(report)));
+            // Made only for one who frees it.
+            if out.is_wanted() {
+                out.write(give(ReportObject::new(report)));
+            }
             Ok(())
         }
     }
@@ -266,6 +273,10 @@ impl Job {
                 ));
             }
         };
+        if self.options.reserved != 0 {
+            let message = "the reserved field of the transfer options is not 0: initialise them";
+            return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, message));
+        }
         let or = |wanted: u32, default: usize| if wanted == 0 { default } else { wanted as usize };
         let default = TransferOptions::default();
         let options = TransferOptions {
@@ -297,10 +308,16 @@ impl Job {
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
         if self.options.progress.is_some() {
-            while finished.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            let process = std::process::id();
+            let tell = || {
                 self.tell(&control);
+                // The callback forked, and this is the child: the threads that do the work are in the parent.
+                if std::process::id() == process { Ok(()) } else { Err(forked()) }
+            };
+            while finished.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                tell()?;
             }
-            self.tell(&control);
+            tell()?;
         }
         let joined = self.store.wait(async {
             task.await.map_err(|error| match error.try_into_panic() {

@@ -230,11 +230,11 @@ impl Root {
         if path.is_root() && !recursive {
             return Err(is_a_directory().with_help("delete it recursively"));
         }
+        check_name(path)?;
         let Some(root) = self.open()? else { return Ok(Deleted::Absent) };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.delete_root(&root);
         };
-        check_name(path)?;
         let directory = match open_directory(&root, &parent) {
             Ok(directory) => directory,
             Err(error) if is_absent(&error) => return Ok(Deleted::Absent),

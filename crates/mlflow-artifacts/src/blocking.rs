@@ -90,6 +90,7 @@ impl Context {
 
 impl Generation {
     fn new(workers: usize) -> Result<Self> {
+        check_threads(workers + 1).map_err(|error| Error::from_io(error).with_operation("start threads"))?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers)
             .thread_name("mlflow-artifacts")
@@ -99,6 +100,20 @@ impl Generation {
             .map_err(|error| Error::from_io(error).with_operation("start threads"))?;
         Ok(Generation { process: std::process::id(), runtime: Some(runtime), next: OnceLock::new() })
     }
+}
+
+/// Whether the system gives so many threads. Asked first because tokio panics when it does not get its workers, and then
+/// waits for ever for those that it got.
+fn check_threads(count: usize) -> std::io::Result<()> {
+    let gate = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let closed = gate.lock();
+    let spawn = |_| {
+        let gate = std::sync::Arc::clone(&gate);
+        std::thread::Builder::new().name("mlflow-artifacts".to_owned()).spawn(move || drop(gate.lock()))
+    };
+    let threads: Vec<_> = (0..count).map(spawn).collect();
+    drop(closed);
+    threads.into_iter().map(|thread| thread.map(|thread| drop(thread.join()))).fold(Ok(()), Result::and)
 }
 
 impl Drop for Generation {

@@ -61,9 +61,11 @@ impl Transfer {
                     demand(target, expected.verify(&told)).await?;
                 }
                 if self.options.verify == Verify::ReadBack {
-                    let expected = match meta.digest {
-                        Some(digest) => digest,
-                        None => self.digest_stored(store, &meta.path).await?,
+                    let expected = async {
+                        match meta.digest {
+                            Some(digest) => Ok(digest),
+                            None => digest_stored(store, &meta.path).await,
+                        }
                     };
                     self.read_back(target, expected, outcome.digest).await?;
                 }
@@ -86,7 +88,7 @@ impl Transfer {
             }
         };
         if self.options.verify == Verify::ReadBack {
-            let expected = blocking(move || digest_file(&local, DigestAlgorithm::Sha256)).await?;
+            let expected = blocking(move || digest_file(&local, DigestAlgorithm::Sha256));
             self.read_back(target, expected, outcome.digest).await?;
         }
         Ok(outcome)
@@ -270,17 +272,21 @@ impl Transfer {
     }
 
     /// Checks what stands at the target against the digest of the source: by the digest that the target's store tells, or
-    /// by reading it again. A copy that is not the same is removed.
-    async fn read_back(&self, target: Target<'_>, expected: Digest, told: Option<Digest>) -> Result<()> {
-        let actual = match told {
-            Some(digest) => digest,
-            None => self.digest_stored(target.store, target.path).await?,
+    /// by reading it again. A copy that is not the same, or that nobody could look at, is removed.
+    async fn read_back(
+        &self,
+        target: Target<'_>,
+        expected: impl Future<Output = Result<Digest>>,
+        told: Option<Digest>,
+    ) -> Result<()> {
+        let compare = async {
+            let actual = match told {
+                Some(digest) => digest,
+                None => digest_stored(target.store, target.path).await?,
+            };
+            expected.await?.verify(&actual)
         };
-        demand(target, expected.verify(&actual)).await
-    }
-
-    async fn digest_stored(&self, store: &SharedStore, path: &ArtifactPath) -> Result<Digest> {
-        self.control.guard_reading(digest_stored(store, path)).await
+        demand(target, self.control.guard_reading(compare).await).await
     }
 
     fn body_of(&self, download: Download) -> PutBody {
