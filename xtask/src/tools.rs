@@ -6,7 +6,8 @@ use crate::process::{Outcome, cargo, command, fail, run};
 use crate::{root, target};
 
 /// Programs of the system, with the Debian package that has them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
+    ("c++", "g++"),
     ("valgrind", "valgrind"),
     ("abidiff", "abigail-tools"),
     ("pkg-config", "pkg-config"),
@@ -19,19 +20,23 @@ const CARGO_DENY: &str = "0.20.2";
 
 /// Installs the system's programs that are missing.
 pub(crate) fn install_programs() -> Outcome {
-    let missing: Vec<_> =
-        PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
+    let missing = PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
+    let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    // Debian's Python comes without what makes virtual environments.
+    if !command("python3", ["-c", "import ensurepip, venv"]).status().is_ok_and(|status| status.success()) {
+        packages.push("python3-venv");
+    }
+    if packages.is_empty() {
         return Ok(());
     }
-    println!("installing {}", missing.join(" "));
+    println!("installing {}", packages.join(" "));
     let install = || {
         run(&mut command("apt-get", ["update", "--quiet"]))?;
-        run(command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]).args(&missing))
+        run(command("apt-get", ["install", "--yes", "--quiet", "--no-install-recommends"]).args(&packages))
     };
-    install().or_else(|error| {
-        fail(format!("{error}\nInstall these packages and try again: {}", missing.join(" ")))
-    })
+    let name_them =
+        |error| fail(format!("{error}\nInstall these packages and try again: {}", packages.join(" ")));
+    install().or_else(name_them)
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -65,7 +65,7 @@ impl SourceFile {
     }
 
     /// Copies the whole file to `target` and checks that it did not change meanwhile. The kernel copies (a reflink or
-    /// `copy_file_range`) where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk
+    /// `copy_file_range`) a large file where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk
     /// and stops the copy by failing.
     pub fn copy_to(
         &self,
@@ -109,12 +109,14 @@ fn source_error(error: io::Error, path: &Path) -> Error {
 
 /// How many bytes move between two looks at whether to stop.
 const COPY_CHUNK: u64 = 8 << 20;
-const HASH_CHUNK: usize = 256 << 10;
+/// How many bytes pass through memory at once. For a file that is not larger one read and one write are faster than what
+/// the kernel's copy asks for.
+const BUFFER: usize = 256 << 10;
 
 /// Copies up to `length` bytes from where `source` stands to where `target` stands, and says how many there were.
 ///
-/// The kernel copies where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk and stops
-/// the copy by failing. Errors of reading are [`ErrorKind::Unreadable`], errors of writing keep their kind.
+/// The kernel copies large files; small ones, and with a `hasher` all, pass through memory. `advance` is told of every
+/// chunk and stops the copy by failing.
 fn copy_bytes(
     source: &File,
     target: &File,
@@ -122,10 +124,10 @@ fn copy_bytes(
     hasher: Option<&mut Hasher>,
     advance: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<u64> {
-    match hasher {
-        Some(hasher) => copy_through(source, target, length, hasher, advance),
-        None => copy_in_kernel(source, target, length, advance),
+    if hasher.is_some() || length <= BUFFER as u64 {
+        return copy_through_memory(source, target, length, hasher, advance);
     }
+    copy_in_kernel(source, target, length, advance)
 }
 
 fn copy_in_kernel(
@@ -148,24 +150,27 @@ fn copy_in_kernel(
     Ok(copied)
 }
 
-fn copy_through(
+fn copy_through_memory(
     mut source: &File,
     mut target: &File,
     length: u64,
-    hasher: &mut Hasher,
+    mut hasher: Option<&mut Hasher>,
     advance: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<u64> {
-    let mut buffer = vec![0; HASH_CHUNK];
+    let at_once = |left: u64| usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
+    let mut buffer = vec![0; at_once(length)];
     let mut copied = 0;
     while copied < length {
-        let wanted = usize::try_from(length - copied).map_or(HASH_CHUNK, |left| left.min(HASH_CHUNK));
+        let wanted = at_once(length - copied);
         let chunk = match source.read(&mut buffer[..wanted]) {
             Ok(0) => break,
             Ok(chunk) => chunk,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(Error::from_io(error).into_kind(ErrorKind::Unreadable)),
         };
-        hasher.update(&buffer[..chunk]);
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&buffer[..chunk]);
+        }
         io::Write::write_all(&mut target, &buffer[..chunk]).map_err(Error::from_io)?;
         copied += chunk as u64;
         advance(chunk as u64)?;
@@ -177,7 +182,7 @@ fn copy_through(
 pub fn digest_file(path: &Path, algorithm: DigestAlgorithm) -> Result<crate::Digest> {
     let source = SourceFile::open(path)?;
     let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; HASH_CHUNK];
+    let mut buffer = vec![0; BUFFER];
     let mut file = source.file();
     let mut read = 0;
     loop {

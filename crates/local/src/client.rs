@@ -91,23 +91,22 @@ impl Root {
             return Ok(ArtifactMeta::directory(path.clone()));
         }
         check_name(path)?;
-        match self.open_existing()?.metadata(path.as_str()) {
-            Ok(metadata) if metadata.is_file() || metadata.is_dir() => Ok(meta(path.clone(), &metadata)),
-            Ok(_) => Err(no_regular_file()),
-            Err(error) if is_absent(&error) => Err(not_found()),
-            Err(error) => Err(store_error(error)),
-        }
+        stat_below(&self.open_existing()?, path)
     }
 
     /// Opens a file to read it, with what it is.
     pub(crate) fn read(&self, path: &ArtifactPath) -> Result<(SourceFile, ArtifactMeta)> {
-        let found = self.stat(path)?;
-        if found.is_directory() {
+        if path.is_root() {
+            return Err(is_a_directory());
+        }
+        check_name(path)?;
+        let root = self.open_existing()?;
+        if stat_below(&root, path)?.is_directory() {
             return Err(is_a_directory());
         }
         // Were it replaced by a pipe meanwhile, opening it would block without this flag.
         let options = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).clone();
-        let file = self.open_existing()?.open_with(path.as_str(), &options).map_err(store_error)?;
+        let file = root.open_with(path.as_str(), &options).map_err(store_error)?;
         let metadata = file.metadata().map_err(store_error)?;
         if !metadata.is_file() {
             return Err(no_regular_file());
@@ -441,6 +440,15 @@ fn journal_name(temporary: &str) -> String {
 /// Closes a file that was written to. NFS reports a full disk here.
 fn close(file: File) -> Result<()> {
     nix::unistd::close(file).map_err(|error| store_error(error.into()))
+}
+
+fn stat_below(root: &Dir, path: &ArtifactPath) -> Result<ArtifactMeta> {
+    match root.metadata(path.as_str()) {
+        Ok(metadata) if metadata.is_file() || metadata.is_dir() => Ok(meta(path.clone(), &metadata)),
+        Ok(_) => Err(no_regular_file()),
+        Err(error) if is_absent(&error) => Err(not_found()),
+        Err(error) => Err(store_error(error)),
+    }
 }
 
 fn open_directory(root: &Dir, path: &ArtifactPath) -> io::Result<Dir> {
