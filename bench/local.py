@@ -1,8 +1,9 @@
 """Measures the local store beside its peers, all in one run on the same files.
 
-    python bench/local.py COMMAND LIBRARY_DIRECTORY FFI_OVERHEAD [--write]
+    python bench/local.py COMMAND LIBRARY_DIRECTORY [--write]
 
-COMMAND is the release build of `mlflow-artifacts`, FFI_OVERHEAD the compiled bench/ffi_overhead.c. The peers are `cp`
+COMMAND is the release build of `mlflow-artifacts`. LIBRARY_DIRECTORY holds the release library and the compiled programs of
+this folder. The peers are `cp`
 and MLflow's own LocalArtifactRepository, which needs MLflow in the Python that runs this script. Every run is a fresh
 process; the cases of a round are interleaved. With --write the results become bench/RESULTS.md.
 
@@ -16,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import date
 from importlib.metadata import version
 
@@ -30,15 +30,13 @@ MLFLOW = {
 }
 
 
-def run(arguments):
+def run(measure, arguments, notes):
     """Runs one process; answers its wall seconds, CPU seconds and peak memory in MiB."""
-    started = time.monotonic()
-    child = subprocess.Popen(arguments)
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.monotonic() - started
-    if os.waitstatus_to_exitcode(status) != 0:
+    if subprocess.run([measure, notes, *arguments], check=False).returncode != 0:
         sys.exit(f"failed: {arguments}")
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    with open(notes, encoding="ascii") as file:
+        wall, cpu, memory = map(float, file.read().split())
+    return wall, cpu, memory / 1024
 
 
 def make_large(path):
@@ -90,28 +88,29 @@ def cases(command, work):
     ]
 
 
-def measure(name, peers, target):
+def rows(name, peers, target, runner):
     """Runs all peers of a case several times in turn; answers a table row for each."""
     results = {peer: [] for peer in peers}
     for round_number in range(ROUNDS + 1):
         for peer, arguments in peers.items():
-            result = run(arguments)
+            result = runner(arguments)
             if os.path.isdir(target):
                 shutil.rmtree(target)
             else:
                 os.remove(target)
             if round_number > 0:  # the first round warms up
                 results[peer].append(result)
-    median = {peer: [statistics.median(column) for column in zip(*rows)] for peer, rows in results.items()}
+    median = {peer: [statistics.median(column) for column in zip(*runs)] for peer, runs in results.items()}
     base = median["cp"]
     for peer, (wall, cpu, memory) in median.items():
-        fastest = min(row[0] for row in results[peer])
+        fastest = min(run[0] for run in results[peer])
         yield (f"| {name} | {peer} | {wall:.2f} | {fastest:.2f} | {wall / base[0]:.2f} | {cpu:.2f} "
-               f"| {cpu / base[1]:.2f} | {memory:.0f} |")
+               f"| {cpu / base[1]:.2f} | {memory:.1f} |")
 
 
 def main():
-    command, library, ffi_overhead = sys.argv[1:4]
+    command, library = sys.argv[1:3]
+    program = lambda name: os.path.join(library, name)
     # In memory where there is room: a disk's own noise hides the clients (ext4 spends seconds on 10,000 new files).
     place = "/dev/shm" if shutil.disk_usage("/dev/shm").free > 4 << 30 else None
     work = tempfile.mkdtemp(prefix="bench-", dir=place)
@@ -120,14 +119,15 @@ def main():
         make_large(os.path.join(work, "large.bin"))
         make_small(os.path.join(work, "small"))
         target, all_cases = cases(command, work)
+        runner = lambda arguments: run(program("measure"), arguments, os.path.join(work, "notes"))
         for name, peers in all_cases:
-            for row in measure(name, peers, target):
+            for row in rows(name, peers, target, runner):
                 print(row, flush=True)
                 lines.append(row)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    overhead = subprocess.check_output([ffi_overhead], text=True).strip()
-    size = os.path.getsize(os.path.join(library, "libmlflow_artifacts.so"))
+    overhead = subprocess.check_output([program("ffi_overhead")], text=True).strip()
+    size = os.path.getsize(program("libmlflow_artifacts.so"))
     report = f"""# Results
 
 `make bench`, {date.today()}: {os.cpu_count()} shared cores, Linux {platform.release()}, files in {place or "the temporary directory"},

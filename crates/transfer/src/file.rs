@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::try_join;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
@@ -279,12 +280,15 @@ impl Transfer {
         expected: impl Future<Output = Result<Digest>>,
         told: Option<Digest>,
     ) -> Result<()> {
+        let actual = async {
+            match told {
+                Some(digest) => Ok(digest),
+                None => digest_stored(target.store, target.path).await,
+            }
+        };
         let compare = async {
-            let actual = match told {
-                Some(digest) => digest,
-                None => digest_stored(target.store, target.path).await?,
-            };
-            expected.await?.verify(&actual)
+            let (expected, actual) = try_join(expected, actual).await?;
+            expected.verify(&actual)
         };
         demand(target, self.control.guard_reading(compare).await).await
     }
