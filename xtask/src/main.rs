@@ -90,7 +90,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, PathBuf::from)
 }
 
-/// Where everything goes that is made.
+/// Where everything goes that is made: where cargo puts it too.
 fn target() -> PathBuf {
-    root().join("target")
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
