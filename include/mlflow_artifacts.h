@@ -1,7 +1,7 @@
 /*
  * mlflow-artifacts: store and fetch MLflow artifacts in any store, chosen by URI.
  *
- * The rules of this interface (ABI.md has the reasons and the promise):
+ * The rules of this interface (ABI.md has the promise, DESIGN.md the reasons):
  *
  * - Fallible functions answer mlfa_status, 0 being MLFA_OK, and take `mlfa_error **err` last. err may be NULL. On failure
  *   *err is an error to be freed with mlfa_error_free; on success it is NULL.
@@ -15,7 +15,8 @@
  *   then is 0, which means its default.
  * - Artifact paths are relative to the store's root and `/`-separated, without empty, `.` or `..` segments and control
  *   characters; they are refused, never cleaned up. The empty path is the root.
- * - No function installs a signal handler, changes global state or writes to the terminal. A context survives fork().
+ * - No function installs a signal handler, changes global state or writes to the terminal (but for the report of a panic on
+ *   standard error). A context survives fork().
  */
 
 #ifndef MLFLOW_ARTIFACTS_H
@@ -88,7 +89,8 @@
 #define MLFA_VERIFY_OFFERED 0
 
 /**
- * In `mlfa_transfer_options.verify`: digests always; where the store offers none, both sides are read again.
+ * In `mlfa_transfer_options.verify`: digests always; where the store offers none, both sides are read again. This happens
+ * when the file is in place: a copy that differs is removed, and what it replaced is gone.
  */
 #define MLFA_VERIFY_READ_BACK 1
 
@@ -200,7 +202,8 @@ typedef struct mlfa_progress {
 } mlfa_progress;
 
 /**
- * Is told where a transfer stands. A non-zero answer cancels it: the call cleans up and answers `MLFA_E_CANCELLED`.
+ * Is told where a transfer stands. A non-zero answer cancels it: the call cleans up and answers `MLFA_E_CANCELLED`, unless
+ * everything was done already, as at the last call.
  *
  * Called on the thread that called the transfer, never two at once, at the end once more, and not after the call has
  * returned. It may call any function of this library. It must not unwind (no C++ exception, no longjmp).
@@ -565,7 +568,8 @@ void mlfa_context_options_init(struct mlfa_context_options *options, size_t size
  * A context survives `fork`: in the child its first use starts new threads.
  *
  * Ownership: release `*out` with `mlfa_context_release`. Thread safety: any thread. Blocking: briefly.
- * Errors: `MLFA_E_IO` if the system gives no threads. Since: 0.1.
+ * Errors: `MLFA_E_IO` if the system gives no threads, `MLFA_E_INVALID_ARGUMENT` for more than 1024 of them,
+ * `MLFA_E_STRUCT_SIZE`, `MLFA_E_NULL_POINTER`. Since: 0.1.
  */
 mlfa_status mlfa_context_new(const struct mlfa_context_options *options,
                              struct mlfa_context **out,
@@ -689,14 +693,16 @@ int32_t mlfa_meta_is_directory(const struct mlfa_meta *meta);
 uint64_t mlfa_meta_size(const struct mlfa_meta *meta);
 
 /**
- * When the content was last replaced, in nanoseconds since 1970 UTC; `MLFA_TIME_UNKNOWN` where the store does not tell.
+ * When the content was last replaced, in nanoseconds since 1970 UTC; `MLFA_TIME_UNKNOWN` where the store does not tell,
+ * and for NULL.
  *
  * Thread safety: any thread. Blocking: no. Since: 0.1.
  */
 int64_t mlfa_meta_modified_ns(const struct mlfa_meta *meta);
 
 /**
- * What names this content: equal etags of one path mean equal bytes. NULL for directories and where the store has none.
+ * What names this content: it changes when the content is replaced. On `file` it is inode, size and time of modification,
+ * which an edit in place can keep. NULL for directories and where the store has none.
  *
  * Ownership: the string belongs to the meta. Thread safety: any thread. Blocking: no. Since: 0.1.
  */
@@ -958,8 +964,8 @@ mlfa_status mlfa_upload_file(struct mlfa_store *store,
 /**
  * Fetches the file at `path` to the local file `local`, replacing it and making its directory. `options` may be NULL.
  *
- * The bytes never cross this interface. They go to a hidden temporary name beside `local`, are verified, and are renamed:
- * on failure nothing new is visible.
+ * The bytes never cross this interface. They go to a hidden temporary name beside `local`, are checked by size (and digest,
+ * where the store offers one), and are renamed: on failure nothing new is visible.
  *
  * Thread safety: any thread. Blocking: yes. Errors: `MLFA_E_NOT_FOUND`, `MLFA_E_IS_A_DIRECTORY`,
  * `MLFA_E_PRECONDITION_FAILED` (replaced meanwhile), `MLFA_E_CHECKSUM_MISMATCH`, `MLFA_E_NO_SPACE`, `MLFA_E_CANCELLED`,
@@ -982,7 +988,8 @@ mlfa_status mlfa_download_file(struct mlfa_store *store,
  *
  * Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Blocking: yes.
  * Errors: the one that all failed files share, or `MLFA_E_INCOMPLETE`; `MLFA_E_NOT_FOUND`, `MLFA_E_NOT_A_DIRECTORY`,
- * `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`. Since: 0.1.
+ * `MLFA_E_INVALID_ARGUMENT` (one side stands in the other), `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the
+ * store. Since: 0.1.
  */
 mlfa_status mlfa_upload_tree(struct mlfa_store *store,
                              const char *local,
@@ -1002,7 +1009,8 @@ mlfa_status mlfa_upload_tree(struct mlfa_store *store,
  *
  * Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Blocking: yes.
  * Errors: the one that all failed files share, or `MLFA_E_INCOMPLETE`; `MLFA_E_NOT_FOUND`, `MLFA_E_NOT_A_DIRECTORY`,
- * `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the store. Since: 0.1.
+ * `MLFA_E_INVALID_ARGUMENT` (one side stands in the other), `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the
+ * store. Since: 0.1.
  */
 mlfa_status mlfa_download_tree(struct mlfa_store *store,
                                const char *path,

@@ -75,7 +75,11 @@ static void upload(mlfa_store *store, const char *model) {
     mlfa_error *error = NULL;
     printf("store %s in %s at %s\n", model, mlfa_store_root(store), MODEL_PATH);
     require(mlfa_upload_tree(store, model, SIZE_MAX, MODEL_PATH, SIZE_MAX, &options, &report, &error), error);
-    printf("stored %zu files\n", mlfa_report_count(report));
+    size_t stored = 0;
+    for (size_t index = 0; index < mlfa_report_count(report); index++) {
+        stored += mlfa_report_outcome_at(report, index) == MLFA_OUTCOME_TRANSFERRED;
+    }
+    printf("stored %zu files\n", stored);
     mlfa_report_free(report);
 }
 

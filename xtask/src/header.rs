@@ -18,7 +18,7 @@ fn symbols_path() -> PathBuf {
 const RULES: &str = "/*
  * mlflow-artifacts: store and fetch MLflow artifacts in any store, chosen by URI.
  *
- * The rules of this interface (ABI.md has the reasons and the promise):
+ * The rules of this interface (ABI.md has the promise, DESIGN.md the reasons):
  *
  * - Fallible functions answer mlfa_status, 0 being MLFA_OK, and take `mlfa_error **err` last. err may be NULL. On failure
  *   *err is an error to be freed with mlfa_error_free; on success it is NULL.
@@ -32,7 +32,8 @@ const RULES: &str = "/*
  *   then is 0, which means its default.
  * - Artifact paths are relative to the store's root and `/`-separated, without empty, `.` or `..` segments and control
  *   characters; they are refused, never cleaned up. The empty path is the root.
- * - No function installs a signal handler, changes global state or writes to the terminal. A context survives fork().
+ * - No function installs a signal handler, changes global state or writes to the terminal (but for the report of a panic on
+ *   standard error). A context survives fork().
  */";
 
 const INIT_MACROS: &str = "/* Initialisers with all defaults. */

@@ -58,7 +58,7 @@ enum Task {
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
     Test,
-    /// Measure against `cp` and append the results to bench/RESULTS.md.
+    /// Measure beside `cp` and `MLflow` and write `bench/RESULTS.md`.
     Bench {
         /// Print the results without writing them down.
         #[arg(long)]

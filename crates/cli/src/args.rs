@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long = "option", short = 'o', value_name = "NAME=VALUE", global = true)]
     pub(crate) options: Vec<String>,
 
-    /// Print errors only: no progress, no summary, no notes.
+    /// Print errors only: no progress, no summary, no notes but the one at an interrupt.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 }
@@ -40,7 +40,7 @@ Examples:
 
 Exit codes:
   0    success
-  1    some files failed, or another failure
+  1    some files failed, or another failure (if all failed for one reason: its code)
   2    bad usage or input
   3    not found
   4    the store refuses: permissions or credentials

@@ -35,7 +35,7 @@ pub struct ArtifactMeta {
     pub size: u64,
     /// When the content was last replaced, where the store tells.
     pub modified: Option<SystemTime>,
-    /// Names this content: equal etags of one path mean equal bytes. `None` for directories and where the store has none.
+    /// Names this content: it changes when the content is replaced. `None` for directories and where the store has none.
     pub etag: Option<String>,
     /// The content's digest, where the store keeps one.
     pub digest: Option<Digest>,

@@ -37,7 +37,10 @@ pub struct mlfa_context_options {
 }
 
 // SAFETY: repr(C), begins with its size, integers only.
-unsafe impl Options for mlfa_context_options {}
+unsafe impl Options for mlfa_context_options {
+    // Up to its last field of version 0.1.
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, worker_threads) + size_of::<u32>();
+}
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_context_options)`. NULL is fine.
 ///
@@ -53,7 +56,8 @@ pub unsafe extern "C" fn mlfa_context_options_init(options: *mut mlfa_context_op
 /// A context survives `fork`: in the child its first use starts new threads.
 ///
 /// Ownership: release `*out` with `mlfa_context_release`. Thread safety: any thread. Blocking: briefly.
-/// Errors: `MLFA_E_IO` if the system gives no threads. Since: 0.1.
+/// Errors: `MLFA_E_IO` if the system gives no threads, `MLFA_E_INVALID_ARGUMENT` for more than 1024 of them,
+/// `MLFA_E_STRUCT_SIZE`, `MLFA_E_NULL_POINTER`. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_context_new(
     options: *const mlfa_context_options,

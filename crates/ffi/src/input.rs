@@ -83,11 +83,15 @@ pub(crate) unsafe fn buffer<'a>(pointer: *mut u8, size: usize) -> Result<&'a mut
 /// # Safety
 ///
 /// The type is `repr(C)`, begins with `struct_size: u32`, and is valid with every bit zero, which means its defaults.
-pub(crate) unsafe trait Options: Copy {}
+pub(crate) unsafe trait Options: Copy {
+    /// The size that it had in the version that introduced it: what the oldest header says.
+    const FIRST_SIZE: usize;
+}
 
 /// Reads an option struct by the size that it says it has. NULL means the defaults.
 ///
-/// A larger struct comes from a newer header: it is accepted as long as what this library does not know is zero.
+/// A smaller struct comes from an older header: what it lacks is zero. A larger one comes from a newer header: it is accepted
+/// as long as what this library does not know is zero.
 pub(crate) unsafe fn options<T: Options>(pointer: *const T) -> Result<T, Failure> {
     // SAFETY: valid with every bit zero (`Options`).
     let mut options: T = unsafe { std::mem::zeroed() };
@@ -98,21 +102,21 @@ pub(crate) unsafe fn options<T: Options>(pointer: *const T) -> Result<T, Failure
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
     let known = size_of::<T>();
     // No option struct will ever come near this: it is not initialised.
-    let plausible = known..=known + 4096;
+    let plausible = T::FIRST_SIZE..=known + 4096;
     if !plausible.contains(&size) {
         let message = format!("the option struct says it has {size} bytes, not {known}: initialise it");
         return Err(Failure::new(MLFA_E_STRUCT_SIZE, message));
     }
-    // SAFETY: C says that `size` bytes are readable, which are at least as many as `T` has.
-    let unknown = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
-    if unknown.iter().any(|byte| *byte != 0) {
-        return Err(Failure::new(
-            MLFA_E_STRUCT_SIZE,
-            "the option struct sets options that this library does not know",
-        ));
+    let given = pointer.cast::<u8>();
+    for offset in known..size {
+        // SAFETY: C says that `size` bytes are readable.
+        if unsafe { given.add(offset).read() } != 0 {
+            let message = "the option struct sets options that this library does not know";
+            return Err(Failure::new(MLFA_E_STRUCT_SIZE, message));
+        }
     }
-    // SAFETY: both are valid for `known` bytes and do not overlap.
-    unsafe { std::ptr::copy_nonoverlapping(pointer, &raw mut options, 1) };
+    // SAFETY: C says that `size` bytes are readable, `options` has `known` bytes, and they do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(given, (&raw mut options).cast::<u8>(), size.min(known)) };
     Ok(options)
 }
 

@@ -70,7 +70,8 @@ pub unsafe extern "C" fn mlfa_meta_size(meta: *const mlfa_meta) -> u64 {
     unsafe { lend(meta) }.map_or(0, |meta| meta.size)
 }
 
-/// When the content was last replaced, in nanoseconds since 1970 UTC; `MLFA_TIME_UNKNOWN` where the store does not tell.
+/// When the content was last replaced, in nanoseconds since 1970 UTC; `MLFA_TIME_UNKNOWN` where the store does not tell,
+/// and for NULL.
 ///
 /// Thread safety: any thread. Blocking: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -79,7 +80,8 @@ pub unsafe extern "C" fn mlfa_meta_modified_ns(meta: *const mlfa_meta) -> i64 {
     unsafe { lend(meta) }.map_or(MLFA_TIME_UNKNOWN, |meta| meta.modified)
 }
 
-/// What names this content: equal etags of one path mean equal bytes. NULL for directories and where the store has none.
+/// What names this content: it changes when the content is replaced. On `file` it is inode, size and time of modification,
+/// which an edit in place can keep. NULL for directories and where the store has none.
 ///
 /// Ownership: the string belongs to the meta. Thread safety: any thread. Blocking: no. Since: 0.1.
 #[unsafe(no_mangle)]

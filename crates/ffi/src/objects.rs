@@ -41,7 +41,10 @@ pub struct mlfa_put_options {
 }
 
 // SAFETY: repr(C), begins with its size, integers only.
-unsafe impl Options for mlfa_put_options {}
+unsafe impl Options for mlfa_put_options {
+    // Up to its last field of version 0.1.
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, mode) + size_of::<u32>();
+}
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_put_options)`. NULL is fine.
 ///

@@ -20,7 +20,8 @@ use crate::store::{StoreObject, mlfa_store};
 
 /// In `mlfa_transfer_options.verify`: sizes always, digests wherever the store offers one.
 pub const MLFA_VERIFY_OFFERED: u32 = 0;
-/// In `mlfa_transfer_options.verify`: digests always; where the store offers none, both sides are read again.
+/// In `mlfa_transfer_options.verify`: digests always; where the store offers none, both sides are read again. This happens
+/// when the file is in place: a copy that differs is removed, and what it replaced is gone.
 pub const MLFA_VERIFY_READ_BACK: u32 = 1;
 
 /// How often progress is told when the options do not say.
@@ -46,7 +47,8 @@ pub struct mlfa_progress {
     pub bytes_done: u64,
 }
 
-/// Is told where a transfer stands. A non-zero answer cancels it: the call cleans up and answers `MLFA_E_CANCELLED`.
+/// Is told where a transfer stands. A non-zero answer cancels it: the call cleans up and answers `MLFA_E_CANCELLED`, unless
+/// everything was done already, as at the last call.
 ///
 /// Called on the thread that called the transfer, never two at once, at the end once more, and not after the call has
 /// returned. It may call any function of this library. It must not unwind (no C++ exception, no longjmp).
@@ -81,7 +83,10 @@ pub struct mlfa_transfer_options {
 }
 
 // SAFETY: repr(C), begins with its size; integers, a nullable function and a pointer, all valid as zero.
-unsafe impl Options for mlfa_transfer_options {}
+unsafe impl Options for mlfa_transfer_options {
+    // Up to its last field of version 0.1.
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, reserved) + size_of::<u32>();
+}
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_transfer_options)`. NULL is fine.
 ///
@@ -121,8 +126,8 @@ pub unsafe extern "C" fn mlfa_upload_file(
 
 /// Fetches the file at `path` to the local file `local`, replacing it and making its directory. `options` may be NULL.
 ///
-/// The bytes never cross this interface. They go to a hidden temporary name beside `local`, are verified, and are renamed:
-/// on failure nothing new is visible.
+/// The bytes never cross this interface. They go to a hidden temporary name beside `local`, are checked by size (and digest,
+/// where the store offers one), and are renamed: on failure nothing new is visible.
 ///
 /// Thread safety: any thread. Blocking: yes. Errors: `MLFA_E_NOT_FOUND`, `MLFA_E_IS_A_DIRECTORY`,
 /// `MLFA_E_PRECONDITION_FAILED` (replaced meanwhile), `MLFA_E_CHECKSUM_MISMATCH`, `MLFA_E_NO_SPACE`, `MLFA_E_CANCELLED`,
@@ -155,7 +160,8 @@ pub unsafe extern "C" fn mlfa_download_file(
 ///
 /// Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Blocking: yes.
 /// Errors: the one that all failed files share, or `MLFA_E_INCOMPLETE`; `MLFA_E_NOT_FOUND`, `MLFA_E_NOT_A_DIRECTORY`,
-/// `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`. Since: 0.1.
+/// `MLFA_E_INVALID_ARGUMENT` (one side stands in the other), `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the
+/// store. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_upload_tree(
     store: *mut mlfa_store,
@@ -190,7 +196,8 @@ pub unsafe extern "C" fn mlfa_upload_tree(
 ///
 /// Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Blocking: yes.
 /// Errors: the one that all failed files share, or `MLFA_E_INCOMPLETE`; `MLFA_E_NOT_FOUND`, `MLFA_E_NOT_A_DIRECTORY`,
-/// `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the store. Since: 0.1.
+/// `MLFA_E_INVALID_ARGUMENT` (one side stands in the other), `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the
+/// store. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_download_tree(
     store: *mut mlfa_store,

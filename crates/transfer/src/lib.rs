@@ -1,7 +1,7 @@
 //! Files and trees to, from and between artifact stores.
 //!
 //! A [`Transfer`] moves artifacts of one store with two limits, files in flight and parts per file, and a budget for the
-//! bytes held in memory. Files go to the kernel's own copy where both sides are local, in parallel parts where the store
+//! bytes held in memory. Large files go to the kernel's own copy where both sides are local, in parallel parts where the store
 //! says that this pays, and as one stream otherwise. Nothing is visible at its target before it is whole and verified.
 //!
 //! ```

@@ -88,7 +88,7 @@ fn a_file_goes_into_a_directory_or_is_the_target() {
     for (top, source, target) in sides {
         scratch.directory(&format!("{top}/there"));
         for (name, file) in
-            [("new", "new"), ("there", "there/a"), ("made/", "made/a"), (".", "a"), ("new", "new")]
+            [("new", "new"), ("there", "there/a"), ("made/", "made/a"), ("", "a"), ("new", "new")]
         {
             scratch.run(&["cp", source, &format!("{target}/{name}")]).success();
             assert_eq!(fs::read(scratch.path(top).join(file)).unwrap(), b"content", "{target}/{name}");
