@@ -90,7 +90,8 @@
 
 /**
  * In `mlfa_transfer_options.verify`: digests always; where the store offers none, both sides are read again. This happens
- * when the file is in place: a copy that differs is removed, and what it replaced is gone.
+ * when the file is in place: a copy that differs is removed, and what it replaced is gone; when it is cancelled, the copy
+ * stays.
  */
 #define MLFA_VERIFY_READ_BACK 1
 
@@ -180,7 +181,7 @@ typedef struct mlfa_progress {
      */
     uint32_t reserved;
     /**
-     * Files found so far.
+     * Files found so far: at most as many as are in flight ahead of those that ended.
      */
     uint64_t files_found;
     /**

@@ -86,8 +86,8 @@ pub(crate) fn replace_link(link: &Path, to: &Path) -> Outcome {
     Ok(std::os::unix::fs::symlink(to, link)?)
 }
 
-/// Fails unless the shared library exports exactly the listed functions, has its soname, and needs no library that we do
-/// not name.
+/// Fails unless the shared library exports exactly the listed functions, has its soname, and nothing in its dynamic section that
+/// makes it hard to load.
 pub(crate) fn check(library: &Library) -> Outcome {
     let exported = output(command("nm", ["-D", "--defined-only", "--format=posix"]).arg(&library.shared))?;
     let exported: std::collections::BTreeSet<_> = exported
@@ -118,7 +118,7 @@ pub(crate) fn check(library: &Library) -> Outcome {
 }
 
 fn check_native_libraries() -> Outcome {
-    // The note is printed when the crate is compiled, so compile it: it holds no code.
+    // What the standard library needs: our dependencies link nothing of their own.
     let source = root().join("crates/capi/src/lib.rs");
     let probe = target().join("native-libraries");
     std::fs::create_dir_all(&probe)?;

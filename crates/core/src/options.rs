@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt as _;
 
@@ -98,11 +98,22 @@ pub struct Download {
 impl Download {
     /// Reads everything into memory.
     pub async fn bytes(self) -> Result<Bytes> {
-        let mut chunks: Vec<Bytes> = self.stream.try_collect().await?;
-        if chunks.len() == 1 {
-            return Ok(chunks.remove(0));
+        // What a server announced is not to be trusted with more memory than this at once.
+        const AT_ONCE: u64 = 64 << 20;
+        let mut stream = self.stream;
+        let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
+        let Some(mut next) = stream.try_next().await? else { return Ok(first) };
+        let announced = (self.range.end - self.range.start).min(AT_ONCE);
+        let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
+        whole.extend_from_slice(&first);
+        drop(first);
+        loop {
+            whole.extend_from_slice(&next);
+            match stream.try_next().await? {
+                Some(chunk) => next = chunk,
+                None => return Ok(whole.freeze()),
+            }
         }
-        Ok(chunks.concat().into())
     }
 }
 

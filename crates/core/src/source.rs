@@ -75,6 +75,12 @@ impl SourceFile {
     ) -> Result<u64> {
         (&self.file).rewind().map_err(|error| source_error(error, &self.path))?;
         let copied = copy_bytes(&self.file, target, self.length(), hasher, advance)?;
+        // More than it said it has: it grew, or it is one of /proc, which say 0.
+        let more = std::os::unix::fs::FileExt::read_at(&self.file, &mut [0], copied);
+        if more.map_err(|error| source_error(error, &self.path))? > 0 {
+            let message = format!("the file has more than the {copied} bytes that it said it has");
+            return Err(Error::new(ErrorKind::SizeMismatch, message).with_path(self.path.display()));
+        }
         self.check_unchanged(copied)?;
         Ok(copied)
     }

@@ -79,6 +79,10 @@ impl ArtifactUri {
             return Err(refusal(text, "it has a fragment (`#`)", "write %23 for a `#` in a name"));
         }
         let (rest, query) = match rest.split_once('?') {
+            Some((_, query)) if query.contains('@') => {
+                let help = "percent-encode `/`, `?` and `@` in a user, a password and an option";
+                return Err(refusal(text, "its query holds an `@`", help));
+            }
             Some((rest, query)) => (rest, parse_query(text, query)?),
             None => (rest, Vec::new()),
         };
@@ -243,6 +247,13 @@ fn refusal(text: &str, defect: &str, help: &str) -> Error {
 /// `text` with everything that may be a secret replaced by `***`: what stands between `//` and the last `@` of the
 /// authority, and the values of a query. Works on malformed URIs too, so that an error can quote them.
 pub fn redact(text: &str) -> String {
+    // With a `?` before the last `@` nobody can say where credentials end.
+    if let (Some((scheme, rest)), Some(at)) = (split_scheme(text), text.rfind('@'))
+        && rest.starts_with("//")
+        && text.find('?').is_some_and(|mark| mark < at)
+    {
+        return format!("{scheme}://***");
+    }
     let (text, query) = match text.split_once('?') {
         Some((text, query)) if split_scheme(text).is_some() => (text, Some(query)),
         _ => (text, None),
@@ -383,6 +394,8 @@ mod tests {
             "ftp://user:canary%ff@host/x",
             "ftp://user:canary@host/x#f",
             "ftp://user:can/canary@host:x/y",
+            "s3://user:can?canary@host/x",
+            "s3://user:123?canary@host/",
             "file:///a%00b",
             "file:///a/../b",
             "file:a/..",

@@ -21,7 +21,8 @@ use crate::store::{StoreObject, mlfa_store};
 /// In `mlfa_transfer_options.verify`: sizes always, digests wherever the store offers one.
 pub const MLFA_VERIFY_OFFERED: u32 = 0;
 /// In `mlfa_transfer_options.verify`: digests always; where the store offers none, both sides are read again. This happens
-/// when the file is in place: a copy that differs is removed, and what it replaced is gone.
+/// when the file is in place: a copy that differs is removed, and what it replaced is gone; when it is cancelled, the copy
+/// stays.
 pub const MLFA_VERIFY_READ_BACK: u32 = 1;
 
 /// How often progress is told when the options do not say.
@@ -35,7 +36,7 @@ pub struct mlfa_progress {
     pub struct_size: u32,
     /// 0.
     pub reserved: u32,
-    /// Files found so far.
+    /// Files found so far: at most as many as are in flight ahead of those that ended.
     pub files_found: u64,
     /// Files transferred.
     pub files_done: u64,

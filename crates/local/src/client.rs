@@ -70,7 +70,15 @@ impl Root {
         let missing = self.path.ancestors().take_while(|path| !path.exists());
         let mut created: Vec<_> = missing.map(Path::to_owned).collect();
         created.reverse();
-        std::fs::create_dir_all(&self.path).map_err(|error| self.root_error(error))?;
+        let sync = |directory: &PathBuf| match directory.parent() {
+            Some(above) if self.fsync == Fsync::Full => File::open(above)?.sync_all(),
+            _ => Ok(()),
+        };
+        let made = std::fs::create_dir_all(&self.path).and_then(|()| created.iter().try_for_each(sync));
+        if let Err(error) = made {
+            remove_roots(&created);
+            return Err(self.root_error(error));
+        }
         let opened = self.open()?.ok_or_else(|| self.root_error(io::Error::from(io::ErrorKind::NotFound)))?;
         Ok((opened, created))
     }
@@ -137,12 +145,25 @@ impl Root {
                 Ok(metadata) if metadata.is_symlink() => root.metadata(child.as_str()),
                 other => other,
             };
-            if let Some(metadata) = metadata.ok().filter(|metadata| metadata.is_file() || metadata.is_dir()) {
-                children.push(meta(child, &metadata));
+            match metadata {
+                Ok(metadata) if metadata.is_file() || metadata.is_dir() => {
+                    children.push(meta(child, &metadata));
+                }
+                Ok(_) => {}
+                Err(error) if is_absent(&error) || leads_out(&error) || is_link_loop(&error) => {}
+                Err(error) => return Err(store_error(error).with_path(&child)),
             }
         }
         children.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(children)
+    }
+
+    /// Whether a path is a symbolic link.
+    pub(crate) fn is_link(&self, path: &ArtifactPath) -> bool {
+        let root = self.open().ok().flatten();
+        root.is_some_and(|root| {
+            root.symlink_metadata(path.as_str()).is_ok_and(|metadata| metadata.is_symlink())
+        })
     }
 
     /// What tells a directory from every other one: device and inode.
@@ -337,12 +358,21 @@ impl Temporary {
         &self.location.created
     }
 
-    /// The journal beside the file, made if there is none.
+    /// Makes the journal beside the file.
+    pub(crate) fn make_journal(&mut self) -> Result<()> {
+        let options = OpenOptions::new().append(true).create_new(true).clone();
+        let name = journal_name(&self.name);
+        let journal = self.location.directory.open_with(name, &options).map_err(store_error)?;
+        self.journal = Some(Journal(journal.into_std()));
+        Ok(())
+    }
+
+    /// The journal beside the file. None is there any more after a completion or an abort.
     pub(crate) fn open_journal(&mut self) -> Result<&mut Journal> {
         let journal = match self.journal.take() {
             Some(journal) => journal,
             None => {
-                let options = OpenOptions::new().read(true).append(true).create(true).clone();
+                let options = OpenOptions::new().read(true).append(true).clone();
                 let name = journal_name(&self.name);
                 Journal(self.location.directory.open_with(name, &options).map_err(store_error)?.into_std())
             }
@@ -352,9 +382,10 @@ impl Temporary {
 
     /// Closes the file, to be opened again: it stays when this is dropped.
     pub(crate) fn close(mut self) -> Result<()> {
-        self.discard = false;
         self.file.take().map_or(Ok(()), close)?;
-        self.journal.take().map_or(Ok(()), |journal| close(journal.0))
+        self.journal.take().map_or(Ok(()), |journal| close(journal.0))?;
+        self.discard = false;
+        Ok(())
     }
 
     /// Removes the file when this is dropped, unless it is put in place.
@@ -393,7 +424,9 @@ impl Temporary {
             // Unlike a rename, a link never replaces; also on NFS.
             PutMode::CreateNew => {
                 directory.hard_link(&self.name, directory, name).map_err(store_error)?;
-                directory.remove_file(&self.name).map_err(store_error)
+                // It stands from here on. What may be left is a second, hidden name of it.
+                let _ = directory.remove_file(&self.name);
+                Ok(())
             }
             PutMode::IfMatch(_) => Err(Error::unsupported("put", crate::SCHEME)),
         }
@@ -440,6 +473,10 @@ fn journal_name(temporary: &str) -> String {
 /// Closes a file that was written to. NFS reports a full disk here.
 fn close(file: File) -> Result<()> {
     nix::unistd::close(file).map_err(|error| store_error(error.into()))
+}
+
+fn is_link_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::ELOOP)
 }
 
 fn stat_below(root: &Dir, path: &ArtifactPath) -> Result<ArtifactMeta> {

@@ -17,7 +17,8 @@ pub enum Fsync {
     Never,
     /// The file's content.
     File,
-    /// The file's content and the directory entries that lead to it.
+    /// The file's content and the directory entries that lead to it. If the entry of a file that stands already cannot be
+    /// flushed, the write fails although the file is visible.
     Full,
 }
 

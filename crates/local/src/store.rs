@@ -1,5 +1,6 @@
 //! The artifact store trait over the file system: each operation is one piece of blocking work.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -219,7 +220,8 @@ impl ArtifactStore for LocalStore {
             root: self.root.clone(),
             recursive: options.recursive,
             start: Some(directory.clone()),
-            open: vec![],
+            open: Vec::new(),
+            followed: HashSet::new(),
         };
         stream::try_unfold(walk, async |mut walk| Ok(walk.next().await?.map(|meta| (meta, walk)))).boxed()
     }
@@ -289,6 +291,9 @@ struct Walk {
     start: Option<ArtifactPath>,
     /// The directories that lead to where the walk stands.
     open: Vec<Level>,
+    /// The directories that a symbolic link led to. Another link to one is not followed: links among a few directories
+    /// could be walked in ever new ways.
+    followed: HashSet<(u64, u64)>,
 }
 
 struct Level {
@@ -320,14 +325,16 @@ impl Walk {
         let (root, target, recursive) = (self.root.clone(), directory.clone(), self.recursive);
         let read = move |_: &CancellationToken| {
             let identity = if recursive { root.identity(&target) } else { None };
-            Ok((identity, root.children(&target)?))
+            Ok((identity, recursive && root.is_link(&target), root.children(&target)?))
         };
         let read = run_blocking(read).await;
-        let (identity, children) =
+        let (identity, is_link, children) =
             read.map_err(|error| error.with_operation("list").with_path(&directory))?;
-        // A symbolic link to a directory above itself: its content is being listed already.
-        let is_loop = identity.is_some() && self.open.iter().any(|level| level.identity == identity);
-        if !is_loop {
+        let seen = |identity: (u64, u64)| {
+            let is_above = self.open.iter().any(|level| level.identity == Some(identity));
+            is_above || !self.followed.insert(identity)
+        };
+        if !(is_link && identity.is_some_and(seen)) {
             self.open.push(Level { identity, children: children.into_iter() });
         }
         Ok(())

@@ -61,7 +61,7 @@ impl LocalUpload {
             PutMode::IfMatch(_) => return Err(Error::unsupported("begin_upload", crate::SCHEME)),
         };
         let mut temporary = root.temporary(&path)?;
-        temporary.open_journal()?;
+        temporary.make_journal()?;
         let state = State {
             version: TOKEN_VERSION,
             path: path.to_string(),

@@ -796,3 +796,40 @@ fn a_relative_root_is_taken_from_where_the_store_was_opened() {
     std::env::set_current_dir("/").unwrap();
     assert_eq!(runtime.block_on(store.get_bytes(&ArtifactPath::parse("a/file").unwrap())).unwrap(), "x");
 }
+
+/// Directories that all link to each other can be walked in ever new ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_of_links_is_listed_in_bounded_time() {
+    let place = Place::new();
+    let count = 12;
+    for here in 0..count {
+        place.write(&format!("{here}/file"), "x");
+        for there in (0..count).filter(|there| *there != here) {
+            place.link(&format!("{here}/to{there}"), format!("../{there}"));
+        }
+    }
+    let listed = within(place.listed("")).await;
+    assert!((0..count).all(|here| listed.contains(&format!("{here}/file"))), "{listed:?}");
+    assert!(listed.len() < 1000, "{} entries", listed.len());
+}
+
+/// A file of /proc says that it has no bytes, and has some.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_has_more_than_it_says_is_refused() {
+    let place = Place::new();
+    let put =
+        place.store.put(&path("file"), PutBody::File("/proc/cpuinfo".into()), PutOptions::default()).await;
+    assert_eq!(kind(put), ErrorKind::SizeMismatch);
+    assert!(place.on_disk().is_empty());
+}
+
+/// What cannot be looked at is no reason to list less and call it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_looked_at_fails_the_listing() {
+    let place = Place::new();
+    place.write("run/file", "x");
+    place.link("run/link", "n".repeat(300));
+    let listed = place.store.list_all(&path("run"), ListOptions::default()).await;
+    let error = listed.unwrap_err();
+    assert_eq!(error.path(), Some("run/link"));
+}

@@ -21,7 +21,7 @@ thread_local! {
 /// It survives `fork`: in a child process the first call makes new threads. The ones of the parent are not in the child;
 /// what remains of them there is left alone, never waited for.
 ///
-/// Dropping it waits up to ten seconds for running work.
+/// Dropping it waits up to ten seconds for running work; inside another async runtime it does not wait.
 #[derive(Debug)]
 pub struct Context {
     workers: usize,

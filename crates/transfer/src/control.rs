@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Where a transfer stands: a snapshot. The totals grow while a tree is being walked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Files found so far.
+    /// Files found so far: at most as many as are in flight ahead of those that ended.
     pub files_found: u64,
     /// Files transferred.
     pub files_done: u64,

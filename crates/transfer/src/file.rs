@@ -65,10 +65,10 @@ impl Transfer {
                     let expected = async {
                         match meta.digest {
                             Some(digest) => Ok(digest),
-                            None => digest_stored(store, &meta.path).await,
+                            None => digest_stored(store, &meta.path, meta.etag.clone()).await,
                         }
                     };
-                    self.read_back(target, expected, outcome.digest).await?;
+                    self.read_back(target, expected, &outcome).await?;
                 }
                 Ok(outcome)
             }
@@ -90,7 +90,7 @@ impl Transfer {
         };
         if self.options.verify == Verify::ReadBack {
             let expected = blocking(move || digest_file(&local, DigestAlgorithm::Sha256));
-            self.read_back(target, expected, outcome.digest).await?;
+            self.read_back(target, expected, &outcome).await?;
         }
         Ok(outcome)
     }
@@ -273,17 +273,17 @@ impl Transfer {
     }
 
     /// Checks what stands at the target against the digest of the source: by the digest that the target's store tells, or
-    /// by reading it again. A copy that is not the same, or that nobody could look at, is removed.
+    /// by reading it again. A copy that is not the same is removed; what somebody else has put there since is left alone.
     async fn read_back(
         &self,
         target: Target<'_>,
         expected: impl Future<Output = Result<Digest>>,
-        told: Option<Digest>,
+        outcome: &PutOutcome,
     ) -> Result<()> {
         let actual = async {
-            match told {
+            match outcome.digest {
                 Some(digest) => Ok(digest),
-                None => digest_stored(target.store, target.path).await,
+                None => digest_stored(target.store, target.path, outcome.etag.clone()).await,
             }
         };
         let compare = async {
@@ -349,9 +349,12 @@ fn no_upload() -> Error {
     Error::new(ErrorKind::Internal, "the upload was settled already")
 }
 
-/// Removes what stands at the target if it is not what it should be.
+/// Removes what stands at the target if it was seen not to be what it should be. A look that failed or was stopped says nothing
+/// about what stands there.
 async fn demand(target: Target<'_>, checked: Result<()>) -> Result<()> {
-    if checked.is_err() {
+    let is_wrong =
+        |error: &Error| matches!(error.kind(), ErrorKind::ChecksumMismatch | ErrorKind::SizeMismatch);
+    if checked.as_ref().is_err_and(is_wrong) {
         let _ = target.store.delete(target.path, DeleteOptions::default()).await;
     }
     checked
@@ -425,14 +428,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Checks that as many bytes were stored as the file has, or had when it was found.
+/// Checks that as many bytes were stored as the file has. Of a file that has changed since it was found only the store knows
+/// how many it had when it was read.
 async fn check_file_size(local: &Path, found: u64, stored: u64) -> Result<()> {
     if found == stored {
         return Ok(());
     }
     let local = local.to_owned();
     let now = blocking(move || Ok(std::fs::metadata(local).map_or(found, |metadata| metadata.len()))).await?;
-    check_size(now, stored)
+    if now == found { check_size(found, stored) } else { Ok(()) }
 }
 
 fn check_size(expected: u64, actual: u64) -> Result<()> {
@@ -442,8 +446,10 @@ fn check_size(expected: u64, actual: u64) -> Result<()> {
     Err(Error::new(ErrorKind::SizeMismatch, format!("{expected} bytes were sent, the store has {actual}")))
 }
 
-async fn digest_stored(store: &SharedStore, path: &ArtifactPath) -> Result<Digest> {
-    let mut stream = store.get(path, GetOptions::default()).await?.stream;
+/// The digest of an artifact, read again: of the very one with this etag, where the store can tell.
+async fn digest_stored(store: &SharedStore, path: &ArtifactPath, etag: Option<String>) -> Result<Digest> {
+    let if_match = etag.filter(|_| store.capabilities().contains(Capabilities::IF_MATCH));
+    let mut stream = store.get(path, GetOptions { if_match, ..GetOptions::default() }).await?.stream;
     let mut hasher = Hasher::new(DigestAlgorithm::Sha256);
     while let Some(chunk) = stream.try_next().await? {
         hasher.update(&chunk);

@@ -6,7 +6,8 @@ pub enum Verify {
     /// Digests wherever the store offers one.
     #[default]
     Offered,
-    /// Digests always: where the store offers none, the source and the written copy are both read again.
+    /// Digests always: where the store offers none, the source and the written copy are both read again. This happens when the
+    /// file is in place: a copy that differs is removed, and what it replaced is gone; when it is cancelled, the copy stays.
     ReadBack,
 }
 

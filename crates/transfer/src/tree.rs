@@ -73,7 +73,7 @@ impl Transfer {
                 tree.spawn(name, upload).await;
             }
             Found::EmptyDirectory if self.store.capabilities().contains(Capabilities::DIRECTORIES) => {
-                if let Err(error) = self.store.create_directory(&path).await {
+                if let Err(error) = self.control.guard_reading(self.store.create_directory(&path)).await {
                     tree.fail(name, error.with_operation("upload"));
                 }
             }
@@ -121,9 +121,11 @@ impl Transfer {
         }
         let (here, there) = (directory_of(&self.store, path), directory_of(target, top));
         blocking(move || check_apart(here.as_deref(), there.as_deref())).await?;
-        target.create_directory(top).await.or_else(|error| match error.kind() {
-            ErrorKind::Unsupported => Ok(()),
-            _ => Err(error),
+        self.control.guard_reading(target.create_directory(top)).await.or_else(|error| {
+            match error.kind() {
+                ErrorKind::Unsupported => Ok(()),
+                _ => Err(error),
+            }
         })?;
         let mut tree = Tree::new(self);
         let mut entries = self.store.list(path, ListOptions { recursive: true });
@@ -159,7 +161,7 @@ impl Transfer {
         };
         let (name, path) = (relative.to_string(), top.join(&relative));
         if entry.is_directory() {
-            return match target.create_directory(&path).await {
+            return match self.control.guard_reading(target.create_directory(&path)).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Unsupported => {}
                 Err(error) => tree.fail(name, error),
