@@ -158,20 +158,14 @@ impl Root {
         Ok(children)
     }
 
-    /// Whether a path is a symbolic link.
-    pub(crate) fn is_link(&self, path: &ArtifactPath) -> bool {
-        let root = self.open().ok().flatten();
-        root.is_some_and(|root| {
-            root.symlink_metadata(path.as_str()).is_ok_and(|metadata| metadata.is_symlink())
-        })
-    }
-
-    /// What tells a directory from every other one: device and inode.
-    pub(crate) fn identity(&self, path: &ArtifactPath) -> Option<(u64, u64)> {
+    /// What tells a directory from every other one, device and inode, and whether the path is a symbolic link to it.
+    pub(crate) fn identity(&self, path: &ArtifactPath) -> Option<((u64, u64), bool)> {
         let root = self.open().ok()??;
-        let metadata =
-            if path.is_root() { root.dir_metadata() } else { root.metadata(path.as_str()) }.ok()?;
-        Some((metadata.dev(), metadata.ino()))
+        let own =
+            if path.is_root() { root.dir_metadata() } else { root.symlink_metadata(path.as_str()) }.ok()?;
+        let is_link = own.is_symlink();
+        let directory = if is_link { root.metadata(path.as_str()).ok()? } else { own };
+        Some(((directory.dev(), directory.ino()), is_link))
     }
 
     pub(crate) fn create_directory(&self, path: &ArtifactPath) -> Result<()> {

@@ -325,16 +325,17 @@ impl Walk {
         let (root, target, recursive) = (self.root.clone(), directory.clone(), self.recursive);
         let read = move |_: &CancellationToken| {
             let identity = if recursive { root.identity(&target) } else { None };
-            Ok((identity, recursive && root.is_link(&target), root.children(&target)?))
+            Ok((identity, root.children(&target)?))
         };
         let read = run_blocking(read).await;
-        let (identity, is_link, children) =
+        let (identity, children) =
             read.map_err(|error| error.with_operation("list").with_path(&directory))?;
-        let seen = |identity: (u64, u64)| {
+        let mut seen = |identity: (u64, u64)| {
             let is_above = self.open.iter().any(|level| level.identity == Some(identity));
             is_above || !self.followed.insert(identity)
         };
-        if !(is_link && identity.is_some_and(seen)) {
+        if !identity.is_some_and(|(identity, is_link)| is_link && seen(identity)) {
+            let identity = identity.map(|(identity, _)| identity);
             self.open.push(Level { identity, children: children.into_iter() });
         }
         Ok(())

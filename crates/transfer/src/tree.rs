@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, Capabilities, Error, ErrorKind, ListOptions, PutOutcome, Result, SharedStore,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::Control;
@@ -178,7 +178,8 @@ impl Transfer {
 
 /// The files of one tree in flight, and what became of the others.
 struct Tree {
-    slots: Arc<Semaphore>,
+    /// How many may be in flight.
+    files: usize,
     running: JoinSet<FileReport>,
     report: TreeReport,
     control: Control,
@@ -186,24 +187,27 @@ struct Tree {
 
 impl Tree {
     fn new(transfer: &Transfer) -> Self {
-        let slots = Arc::new(Semaphore::new(transfer.options.files.clamp(1, Semaphore::MAX_PERMITS)));
-        let control = transfer.control.clone();
-        Tree { slots, running: JoinSet::new(), report: TreeReport::default(), control }
+        Tree {
+            files: transfer.options.files.max(1),
+            running: JoinSet::new(),
+            report: TreeReport::default(),
+            control: transfer.control.clone(),
+        }
     }
 
-    /// Starts a file's transfer when there is a slot for it.
+    /// Starts a file's transfer as soon as fewer than allowed are in flight.
     async fn spawn(
         &mut self,
         name: String,
         transfer: impl Future<Output = Result<PutOutcome>> + Send + 'static,
     ) {
-        while let Some(finished) = self.running.try_join_next() {
-            self.keep(finished);
+        while self.running.len() >= self.files {
+            if let Some(finished) = self.running.join_next().await {
+                self.keep(finished);
+            }
         }
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
         self.running.spawn(async move {
             let outcome = transfer.await.map_or_else(Outcome::Failed, Outcome::Transferred);
-            drop(slot);
             FileReport { name, outcome }
         });
     }
