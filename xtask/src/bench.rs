@@ -8,19 +8,8 @@ pub(crate) fn run_all(dry_run: bool) -> Outcome {
     let library = library::build("release")?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
     for program in ["ffi_overhead", "measure"] {
-        let mut compile =
-            command("cc", ["-std=c11", "-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Werror", "-O2", "-o"]);
-        compile
-            .arg(library.directory.join(program))
-            .arg(root().join("bench").join(program).with_extension("c"));
-        compile
-            .arg("-I")
-            .arg(root().join("include"))
-            .arg("-L")
-            .arg(&library.directory)
-            .arg("-lmlflow_artifacts");
-        run(compile
-            .args(["-Wl,--as-needed".to_owned(), format!("-Wl,-rpath,{}", library.directory.display())]))?;
+        let source = root().join("bench").join(program).with_extension("c");
+        run(library.compile(&source, &library.directory.join(program)).args(["-O2", "-D_DEFAULT_SOURCE"]))?;
     }
     let mut measure = command(tools::python()?, ["bench/local.py"]);
     measure.arg(target().join("release/mlflow-artifacts")).arg(&library.directory);

@@ -71,12 +71,6 @@ fn programs() -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn compiler(program: &str, standard: &str) -> Command {
-    let mut compile = command(program, [standard, "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
-    compile.arg("-I").arg(root().join("include"));
-    compile
-}
-
 /// The header compiles as C11 and as C++17, without padding in its structs, and they are laid out as in Rust.
 fn check_headers(directory: &Path) -> Outcome<usize> {
     let sources = root().join("tests/c");
@@ -91,7 +85,9 @@ fn check_headers(directory: &Path) -> Outcome<usize> {
         ("cc", "-std=c11", layout),
     ];
     for (program, standard, source) in &checks {
-        output(compiler(program, standard).args(["-Wpadded", "-fsyntax-only"]).arg(source))?;
+        let flags =
+            ["-Wall", "-Wextra", "-Wpedantic", "-Wpadded", "-Werror", "-fsyntax-only", standard, "-I"];
+        output(command(program, flags).arg(root().join("include")).arg(source))?;
         println!("ok {} as {}", source.file_name().unwrap_or_default().display(), standard);
     }
     Ok(checks.len())
@@ -100,11 +96,8 @@ fn check_headers(directory: &Path) -> Outcome<usize> {
 fn run_program(library: &Library, source: &Path, way: &Way, directory: &Path) -> Outcome {
     let name = format!("{}-{}", source.file_stem().unwrap_or_default().display(), way.name);
     let program = directory.join(&name);
-    let mut compile = compiler("cc", "-std=c11");
-    compile.args(way.compiler_flags).arg("-o").arg(&program).arg(source);
-    compile.arg("-L").arg(&library.directory).args(["-lmlflow_artifacts", "-lpthread", "-ldl"]);
-    compile.arg(format!("-Wl,-rpath,{}", library.directory.display()));
-    output(&mut compile)?;
+    let mut compile = library.compile(source, &program);
+    output(compile.args(["-g", "-Wpedantic", "-lpthread", "-ldl"]).args(way.compiler_flags))?;
     if way.name == "asan"
         && !output(command("nm", ["--undefined-only"]).arg(&program))?.contains("__asan_init")
     {

@@ -11,11 +11,7 @@ pub(crate) fn run() -> Outcome {
     println!("building libmlflow_artifacts");
     let library = library::build("release")?;
     let program = library.directory.join("log_model");
-    let mut compile = command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"]);
-    compile.arg(&program).arg(root().join("examples/c/log_model.c"));
-    compile.arg("-I").arg(root().join("include")).arg("-L").arg(&library.directory).arg("-lmlflow_artifacts");
-    compile.arg(format!("-Wl,-rpath,{}", library.directory.display()));
-    process::run(&mut compile)?;
+    process::run(library.compile(&root().join("examples/c/log_model.c"), &program).arg("-O2"))?;
     run_on_model(&mut command(program, ["examples/data/model"]))
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process::{Outcome, cargo, command, fail, output, run};
 use crate::{header, root, target};
@@ -21,6 +22,18 @@ pub(crate) struct Library {
     pub(crate) directory: PathBuf,
     pub(crate) archive: PathBuf,
     pub(crate) shared: PathBuf,
+}
+
+impl Library {
+    /// A call of the C compiler that makes `program` of `source`, warnings being errors; it finds this library where it
+    /// stands, if it uses it.
+    pub(crate) fn compile(&self, source: &Path, program: &Path) -> Command {
+        let mut compile = command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"]);
+        compile.arg(program).arg(source).arg("-I").arg(root().join("include")).arg("-L").arg(&self.directory);
+        compile.args(["-Wl,--as-needed", "-lmlflow_artifacts"]);
+        compile.arg(format!("-Wl,-rpath,{}", self.directory.display()));
+        compile
+    }
 }
 
 /// The version of the workspace's packages, such as `0.1.0`.
