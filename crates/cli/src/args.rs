@@ -44,7 +44,7 @@ Exit codes:
   2    bad usage or input
   3    not found
   4    the store refuses: permissions or credentials
-  5    the store cannot be reached: connection, TLS, timeout, too many requests
+  5    the store cannot be reached or cannot serve: connection, TLS, timeout, too many requests, 5xx
   130  interrupted";
 
 /// The commands.

@@ -39,9 +39,11 @@ impl Exit {
             ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::HostNotAllowed => {
                 Exit::Refused
             }
-            ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Tls | ErrorKind::RateLimited => {
-                Exit::Unreachable
-            }
+            ErrorKind::Connection
+            | ErrorKind::Timeout
+            | ErrorKind::Tls
+            | ErrorKind::Unavailable
+            | ErrorKind::RateLimited => Exit::Unreachable,
             ErrorKind::Cancelled => Exit::Cancelled,
             _ => Exit::Failed,
         }
@@ -117,7 +119,7 @@ mod tests {
             ),
             (3, &["not_found"]),
             (4, &["permission_denied", "unauthenticated", "host_not_allowed"]),
-            (5, &["connection", "timeout", "tls", "rate_limited"]),
+            (5, &["connection", "timeout", "tls", "rate_limited", "unavailable"]),
             (130, &["cancelled"]),
         ];
         for kind in ErrorKind::ALL {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::{ArtifactUri, Error, ErrorKind, Result, Secret};
@@ -228,6 +229,55 @@ impl ResolvedConfig {
         Err(setting.malformed(&format!("one of {}", names.join(", "))))
     }
 
+    /// The option's value as a switch: true, yes, on or 1, false, no, off or 0, in any case; `false` if nothing sets it.
+    /// Fails with [`ErrorKind::InvalidConfig`].
+    pub fn switch(&self, name: &str) -> Result<bool> {
+        const WORDS: &[(&str, bool)] = &[
+            ("true", true),
+            ("yes", true),
+            ("on", true),
+            ("1", true),
+            ("false", false),
+            ("no", false),
+            ("off", false),
+            ("0", false),
+        ];
+        Ok(self.choice(name, WORDS)?.unwrap_or(false))
+    }
+
+    /// The option's value as a whole number from `range`. Fails with [`ErrorKind::InvalidConfig`].
+    pub fn number(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>> {
+        let Some(setting) = self.settings.get(name) else { return Ok(None) };
+        match setting.value.expose().trim().parse() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => Err(setting.malformed(&format!("a whole number from {} to {}", range.start(), range.end()))),
+        }
+    }
+
+    /// What to say when an option's value cannot be used although it is well formed: names it, and where it came from.
+    pub fn refuse(&self, name: &str, expected: &str) -> Error {
+        match self.settings.get(name) {
+            Some(setting) => setting.malformed(expected),
+            None => Error::new(ErrorKind::InvalidConfig, format!("the option {name:?} is missing"))
+                .with_help(format!("give {expected}")),
+        }
+    }
+
+    /// Where the option's value came from, in words; `None` if nothing sets it.
+    pub fn origin(&self, name: &str) -> Option<String> {
+        self.settings.get(name).map(|setting| match setting.origin {
+            Origin::Option => format!("the option {name}"),
+            Origin::Uri => "the URI".to_owned(),
+            Origin::Environment(variable) => format!("the environment variable {variable}"),
+            Origin::Default => "the default".to_owned(),
+        })
+    }
+
+    /// Whether the caller set the option itself: it then goes before what the URI says.
+    pub fn is_explicit(&self, name: &str) -> bool {
+        self.settings.get(name).is_some_and(|setting| setting.origin == Origin::Option)
+    }
+
     /// The environment to read what no key describes.
     pub fn env(&self) -> &EnvSource {
         &self.env
@@ -309,6 +359,21 @@ mod tests {
         assert!(!format!("{resolved:?}").contains("canary"));
         let error = resolved.choice("token", &[("a", 1)]).unwrap_err();
         assert!(!error.to_string().contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn switches_and_numbers() {
+        let value = |text: &str| resolve(&StoreConfig::new().with("hidden", text), "xx:").unwrap();
+        for (text, expected) in [("TRUE", Some(true)), ("On", Some(true)), ("0", Some(false)), ("nope", None)]
+        {
+            assert_eq!(value(text).switch("hidden").ok(), expected, "{text}");
+        }
+        assert!(!resolve(&StoreConfig::new(), "xx:").unwrap().switch("hidden").unwrap());
+        for (text, expected) in [("7", Some(Some(7))), ("0", None), ("11", None), ("-1", None), ("x", None)] {
+            assert_eq!(value(text).number("hidden", 1..=10).ok(), expected, "{text}");
+        }
+        let error = value("x").number("hidden", 1..=10).unwrap_err().to_string();
+        assert!(error.contains("from 1 to 10"), "{error}");
     }
 
     #[test]

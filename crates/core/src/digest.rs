@@ -12,6 +12,9 @@ use crate::{Error, ErrorKind, Result};
 pub enum DigestAlgorithm {
     /// SHA-256 (FIPS 180-4): 32 bytes.
     Sha256,
+    /// SHA-1 (FIPS 180-4): 20 bytes. Finds what was damaged on its way, but not what was forged: only where a store keeps
+    /// nothing better.
+    Sha1,
 }
 
 impl DigestAlgorithm {
@@ -19,6 +22,15 @@ impl DigestAlgorithm {
     pub fn name(self) -> &'static str {
         match self {
             DigestAlgorithm::Sha256 => "sha256",
+            DigestAlgorithm::Sha1 => "sha1",
+        }
+    }
+
+    /// Bytes of a digest.
+    fn length(self) -> usize {
+        match self {
+            DigestAlgorithm::Sha256 => 32,
+            DigestAlgorithm::Sha1 => 20,
         }
     }
 }
@@ -35,6 +47,7 @@ impl DigestAlgorithm {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest {
     algorithm: DigestAlgorithm,
+    /// As many as the algorithm gives, then zeros.
     bytes: [u8; 32],
 }
 
@@ -49,15 +62,16 @@ impl Digest {
     /// Reads a digest from its hexadecimal form, in either case. Fails with [`ErrorKind::InvalidArgument`].
     pub fn parse(algorithm: DigestAlgorithm, hex: &str) -> Result<Self> {
         let mut bytes = [0; 32];
-        let well_formed = hex.len() == 64
+        let digits = 2 * algorithm.length();
+        let well_formed = hex.len() == digits
             && hex.bytes().all(|digit| digit.is_ascii_hexdigit())
-            && bytes.iter_mut().enumerate().all(|(index, byte)| {
+            && bytes[..algorithm.length()].iter_mut().enumerate().all(|(index, byte)| {
                 u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).map(|value| *byte = value).is_ok()
             });
         if !well_formed {
             let name = algorithm.name();
             return Err(Error::new(ErrorKind::InvalidArgument, format!("not a {name} digest: {hex:?}"))
-                .with_help("give 64 hexadecimal digits"));
+                .with_help(format!("give {digits} hexadecimal digits")));
         }
         Ok(Digest { algorithm, bytes })
     }
@@ -69,7 +83,7 @@ impl Digest {
 
     /// The digest in lower-case hexadecimal.
     pub fn hex(&self) -> String {
-        self.bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        self.bytes[..self.algorithm.length()].iter().fold(String::with_capacity(64), |mut text, byte| {
             text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
             text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
             text
@@ -99,25 +113,43 @@ impl fmt::Debug for Digest {
 
 /// Computes a digest piece by piece.
 #[derive(Clone, Debug)]
-pub struct Hasher {
-    algorithm: DigestAlgorithm,
-    state: sha2::Sha256,
+pub struct Hasher(State);
+
+#[derive(Clone, Debug)]
+enum State {
+    Sha256(sha2::Sha256),
+    Sha1(sha1::Sha1),
 }
 
 impl Hasher {
     /// A hasher that has seen nothing yet.
     pub fn new(algorithm: DigestAlgorithm) -> Self {
-        Hasher { algorithm, state: sha2::Sha256::new() }
+        Hasher(match algorithm {
+            DigestAlgorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
+            DigestAlgorithm::Sha1 => State::Sha1(sha1::Sha1::new()),
+        })
     }
 
     /// Takes the next bytes in.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.state.update(bytes);
+        match &mut self.0 {
+            State::Sha256(state) => state.update(bytes),
+            State::Sha1(state) => state.update(bytes),
+        }
     }
 
     /// The digest of everything taken in.
     pub fn finish(self) -> Digest {
-        Digest { algorithm: self.algorithm, bytes: self.state.finalize().into() }
+        match self.0 {
+            State::Sha256(state) => {
+                Digest { algorithm: DigestAlgorithm::Sha256, bytes: state.finalize().into() }
+            }
+            State::Sha1(state) => {
+                let mut bytes = [0; 32];
+                bytes[..20].copy_from_slice(&state.finalize());
+                Digest { algorithm: DigestAlgorithm::Sha1, bytes }
+            }
+        }
     }
 }
 
@@ -135,6 +167,15 @@ mod tests {
         assert_eq!(hasher.finish().hex(), ABC);
         assert_eq!(Digest::of(DigestAlgorithm::Sha256, b"abc").hex(), ABC);
         assert_eq!(Digest::parse(DigestAlgorithm::Sha256, &ABC.to_uppercase()).unwrap().hex(), ABC);
+    }
+
+    #[test]
+    fn sha1_has_twenty_bytes() {
+        let digest = Digest::of(DigestAlgorithm::Sha1, b"abc");
+        assert_eq!(digest.to_string(), "sha1:a9993e364706816aba3e25717850c26c9cd0d89d"); // FIPS 180-4, example 1
+        assert_eq!(Digest::parse(DigestAlgorithm::Sha1, &digest.hex()).unwrap(), digest);
+        assert!(Digest::parse(DigestAlgorithm::Sha1, ABC).is_err());
+        assert!(Digest::of(DigestAlgorithm::Sha256, b"abc").verify(&digest).is_err());
     }
 
     #[test]

@@ -74,6 +74,8 @@ error_kinds! {
     Connection = "connection",
     /// The TLS handshake failed or the certificate is not trusted.
     Tls = "tls",
+    /// The server answered that it failed or cannot serve now (5xx).
+    Unavailable = "unavailable",
     /// The server answered something that its protocol does not allow.
     Protocol = "protocol",
     /// The disk or the quota is full.

@@ -42,8 +42,8 @@ pub use memory::{MEMORY_SCHEME, MemoryFactory, MemoryStore};
 pub use meta::{ArtifactKind, ArtifactMeta, Capabilities, Limits, PartLimits, StoreInfo};
 pub use options::{
     ByteRange, ByteStream, CopyOptions, DeleteOptions, Deleted, Download, GetOptions, ListOptions, Observer,
-    PartReceipt, PresignMethod, PresignRequest, PutBody, PutMode, PutOptions, PutOutcome, SignedRequest,
-    UploadOptions, UploadToken, check_parts,
+    PartReceipt, PresignMethod, PresignRequest, Properties, PutBody, PutMode, PutOptions, PutOutcome,
+    SignedRequest, UploadOptions, UploadToken, check_parts,
 };
 pub use path::ArtifactPath;
 pub use registry::{Registry, StoreFactory, TrustedHosts, UriPolicy};

@@ -14,16 +14,17 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use crate::{
     ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, Capabilities, ConfigKey,
     CopyOptions, DeleteOptions, Deleted, Digest, DigestAlgorithm, Download, Error, ErrorKind, GetOptions,
-    Limits, ListOptions, PartLimits, PartReceipt, PresignRequest, PutBody, PutMode, PutOptions, PutOutcome,
-    ResolvedConfig, Result, SharedStore, SignedRequest, SourceFile, StoreFactory, StoreInfo, Upload,
-    UploadOptions, UploadToken, verified,
+    Limits, ListOptions, PartLimits, PartReceipt, PresignRequest, Properties, PutBody, PutMode, PutOptions,
+    PutOutcome, ResolvedConfig, Result, SharedStore, SignedRequest, SourceFile, StoreFactory, StoreInfo,
+    Upload, UploadOptions, UploadToken, verified,
 };
 
 /// The scheme of the memory store: `memory:` opens a new, empty one.
 pub const MEMORY_SCHEME: &str = "memory";
 
 const PARTS: PartLimits =
-    PartLimits { min_size: 1, max_size: 1 << 30, max_count: 10_000, pays_from: Some(16 << 20) };
+    PartLimits { min_size: 1, max_size: 1 << 30, max_count: 10_000, pays_from: Some(PARTS_PAY_FROM) };
+const PARTS_PAY_FROM: u64 = 16 << 20;
 const DEFAULT_PART_SIZE: u64 = 8 << 20;
 /// How much of an artifact one item of a download's stream holds at most.
 const CHUNK: usize = 1 << 20;
@@ -80,7 +81,21 @@ type Nodes = BTreeMap<ArtifactPath, Node>;
 #[derive(Clone, Debug)]
 enum Node {
     Directory,
-    File { content: Bytes, digest: Digest, etag: String, modified: SystemTime },
+    File { content: Content, etag: String, modified: SystemTime },
+}
+
+/// What a file holds, and what is kept with it.
+#[derive(Clone, Debug)]
+struct Content {
+    bytes: Bytes,
+    digest: Digest,
+    properties: Properties,
+}
+
+impl Content {
+    fn new(bytes: Bytes, properties: Properties) -> Self {
+        Content { digest: Digest::of(DigestAlgorithm::Sha256, &bytes), bytes, properties }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +103,7 @@ struct PendingUpload {
     path: ArtifactPath,
     part_size: u64,
     mode: PutMode,
+    properties: Properties,
     parts: BTreeMap<u32, Bytes>,
 }
 
@@ -122,13 +138,7 @@ impl Shared {
         self.counter.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
-    fn insert(
-        &self,
-        path: &ArtifactPath,
-        content: Bytes,
-        digest: Digest,
-        mode: &PutMode,
-    ) -> Result<PutOutcome> {
+    fn insert(&self, path: &ArtifactPath, content: Content, mode: &PutMode) -> Result<PutOutcome> {
         let mut nodes = self.nodes_mut();
         let current = match nodes.get(path) {
             Some(Node::Directory) => return Err(is_a_directory()),
@@ -144,8 +154,8 @@ impl Shared {
             _ => {}
         }
         create_directories(&mut nodes, path.parent())?;
-        let (size, etag) = (content.len() as u64, self.next());
-        let node = Node::File { content, digest, etag: etag.clone(), modified: SystemTime::now() };
+        let (size, digest, etag) = (content.bytes.len() as u64, content.digest, self.next());
+        let node = Node::File { content, etag: etag.clone(), modified: SystemTime::now() };
         nodes.insert(path.clone(), node);
         Ok(PutOutcome { size, etag: Some(etag), digest: Some(digest) })
     }
@@ -176,13 +186,13 @@ fn changed() -> Error {
 fn meta(path: &ArtifactPath, node: &Node) -> ArtifactMeta {
     match node {
         Node::Directory => ArtifactMeta::directory(path.clone()),
-        Node::File { content, digest, etag, modified } => ArtifactMeta {
+        Node::File { content, etag, modified } => ArtifactMeta {
             path: path.clone(),
             kind: ArtifactKind::File,
-            size: content.len() as u64,
+            size: content.bytes.len() as u64,
             modified: Some(*modified),
             etag: Some(etag.clone()),
-            digest: Some(*digest),
+            digest: Some(content.digest),
         },
     }
 }
@@ -237,7 +247,7 @@ impl ArtifactStore for MemoryStore {
     }
 
     fn limits(&self) -> Limits {
-        Limits { parts: Some(PARTS), ..Limits::default() }
+        Limits { parts: Some(PARTS), ranges_pay_from: Some(PARTS_PAY_FROM), ..Limits::default() }
     }
 
     async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
@@ -249,6 +259,14 @@ impl ArtifactStore for MemoryStore {
         Ok(meta(path, node))
     }
 
+    async fn properties(&self, path: &ArtifactPath) -> Result<Properties> {
+        match self.nodes().get(path) {
+            Some(Node::File { content, .. }) => Ok(content.properties.clone()),
+            None if !path.is_root() => Err(not_found().with_operation("properties").with_path(path)),
+            _ => Ok(Properties::new()),
+        }
+    }
+
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
         let in_context = |error: Error, path: &ArtifactPath| error.with_operation("get").with_path(path);
         let read = || {
@@ -257,7 +275,7 @@ impl ArtifactStore for MemoryStore {
                 Some(Node::Directory) => return Err(is_a_directory()),
                 None if path.is_root() => return Err(is_a_directory()),
                 None => return Err(not_found()),
-                Some(node @ Node::File { content, .. }) => (meta(path, node), content.clone()),
+                Some(node @ Node::File { content, .. }) => (meta(path, node), content.bytes.clone()),
             };
             if options.if_match.is_some() && options.if_match != meta.etag {
                 return Err(changed());
@@ -278,9 +296,9 @@ impl ArtifactStore for MemoryStore {
     async fn put(&self, path: &ArtifactPath, body: PutBody, options: PutOptions) -> Result<PutOutcome> {
         let in_context = |error: Error| error.with_operation("put").with_path(path);
         let content = collect(body, &options).await.map_err(in_context)?;
-        let digest = Digest::of(DigestAlgorithm::Sha256, &content);
-        options.digest.map_or(Ok(()), |expected| expected.verify(&digest)).map_err(in_context)?;
-        self.shared.insert(path, content, digest, &options.mode).map_err(in_context)
+        let verify = |expected: Digest| expected.verify(&Digest::of(expected.algorithm(), &content));
+        options.digest.map_or(Ok(()), verify).map_err(in_context)?;
+        self.shared.insert(path, Content::new(content, options.properties), &options.mode).map_err(in_context)
     }
 
     async fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
@@ -291,8 +309,13 @@ impl ArtifactStore for MemoryStore {
     async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
         let part_size = PARTS.part_size(&options, DEFAULT_PART_SIZE);
         let (id, path) = (self.shared.next(), path.clone());
-        let pending =
-            PendingUpload { path: path.clone(), part_size, mode: options.mode, parts: BTreeMap::new() };
+        let pending = PendingUpload {
+            path: path.clone(),
+            part_size,
+            mode: options.mode,
+            properties: options.properties,
+            parts: BTreeMap::new(),
+        };
         self.shared.uploads_mut().insert(id.clone(), pending);
         Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, path, part_size }))
     }
@@ -353,18 +376,22 @@ impl ArtifactStore for MemoryStore {
 
     async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
         let source = match self.nodes().get(from) {
-            Some(Node::File { content, digest, .. }) => Ok((content.clone(), *digest)),
+            Some(Node::File { content, .. }) => Ok(content.clone()),
             Some(Node::Directory) => Err(is_a_directory()),
             None if from.is_root() => Err(is_a_directory()),
             None => Err(not_found()),
         };
-        let (content, digest) = source.map_err(|error| error.with_operation("copy").with_path(from))?;
-        let copied = self.shared.insert(to, content, digest, &options.mode);
+        let content = source.map_err(|error| error.with_operation("copy").with_path(from))?;
+        let copied = self.shared.insert(to, content, &options.mode);
         copied.map_err(|error| error.with_operation("copy").with_path(to))
     }
 
     async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {
         Err(Error::unsupported("presign", MEMORY_SCHEME).with_path(&request.path))
+    }
+
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        Ok(vec![("content", format!("{} files and directories", self.nodes().len()))])
     }
 
     async fn close(&self) -> Result<()> {
@@ -428,9 +455,8 @@ impl Upload for MemoryUpload {
                     }
                 }
             }
-            let content = content.freeze();
-            let digest = Digest::of(DigestAlgorithm::Sha256, &content);
-            self.shared.insert(&self.path, content, digest, &pending.mode)
+            let content = Content::new(content.freeze(), pending.properties);
+            self.shared.insert(&self.path, content, &pending.mode)
         };
         assemble().map_err(in_context)
     }

@@ -37,7 +37,7 @@ pub struct ArtifactMeta {
     pub modified: Option<SystemTime>,
     /// Names this content: it changes when the content is replaced. `None` for directories and where the store has none.
     pub etag: Option<String>,
-    /// The content's digest, where the store keeps one.
+    /// The content's SHA-256, where the store keeps it.
     pub digest: Option<Digest>,
 }
 
@@ -85,8 +85,10 @@ bitflags! {
         const COPY = 1 << 7;
         /// `presign`.
         const PRESIGN = 1 << 8;
-        /// `stat` tells the SHA-256 of the content.
+        /// `stat` and `list` tell the SHA-256 of the content.
         const SHA256 = 1 << 9;
+        /// Named values that are kept with an artifact: those of a `put`, `begin_upload` or `copy`, and `properties`.
+        const PROPERTIES = 1 << 10;
     }
 }
 
@@ -99,6 +101,8 @@ pub struct Limits {
     pub max_name_bytes: Option<usize>,
     /// How an upload is cut into parts; `None` without [`Capabilities::MULTIPART`].
     pub parts: Option<PartLimits>,
+    /// From this many bytes on an artifact is read faster by parallel ranges than as one stream; `None` where it never is.
+    pub ranges_pay_from: Option<u64>,
 }
 
 /// How an upload is cut into parts. All parts but the last have the same size.
@@ -110,8 +114,7 @@ pub struct PartLimits {
     pub max_size: u64,
     /// The most parts of one upload.
     pub max_count: u32,
-    /// From this many bytes on an artifact moves faster in parts, up and down, than as one stream; `None` where it never
-    /// does.
+    /// From this many bytes on an artifact is written faster in parts than as one stream; `None` where it never is.
     pub pays_from: Option<u64>,
 }
 

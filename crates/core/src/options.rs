@@ -1,5 +1,6 @@
 //! What the operations take and answer.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
@@ -162,6 +163,10 @@ impl<T: Into<Bytes>> From<T> for PutBody {
     }
 }
 
+/// Named values that a store keeps with an artifact, each name with at least one value. They say what the artifact belongs
+/// to (`mlflow.run_id`), and are replaced with it.
+pub type Properties = BTreeMap<String, Vec<String>>;
+
 /// What to do with what stands at the path already.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PutMode {
@@ -188,6 +193,8 @@ pub struct PutOptions {
     pub mode: PutMode,
     /// The digest of the whole content: a mismatch is [`ErrorKind::ChecksumMismatch`] and nothing is written.
     pub digest: Option<Digest>,
+    /// Kept with the artifact; only with [`Capabilities::PROPERTIES`](crate::Capabilities::PROPERTIES) may there be any.
+    pub properties: Properties,
     /// Watches the bytes and may stop them.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -209,7 +216,7 @@ pub struct PutOutcome {
     pub size: u64,
     /// Its etag, where the store has etags.
     pub etag: Option<String>,
-    /// Its digest, where the store or the put computed one.
+    /// Its SHA-256, where the store or the put computed it.
     pub digest: Option<Digest>,
 }
 
@@ -222,6 +229,8 @@ pub struct UploadOptions {
     pub length: Option<u64>,
     /// What to do with what stands there already, decided when the upload is completed.
     pub mode: PutMode,
+    /// Kept with the artifact, as in [`PutOptions::properties`].
+    pub properties: Properties,
 }
 
 /// Names an unfinished upload so that it can be taken up again, also by another process. Holds no credentials, but whoever
@@ -292,6 +301,8 @@ pub enum Deleted {
     Removed,
     /// There was nothing.
     Absent,
+    /// It stays: this store is configured to delete nothing.
+    Kept,
 }
 
 /// How to copy within a store.

@@ -10,8 +10,8 @@ use futures_util::TryStreamExt as _;
 
 use crate::{
     ArtifactMeta, ArtifactPath, Capabilities, CopyOptions, DeleteOptions, Deleted, Download, ErrorKind,
-    GetOptions, Limits, ListOptions, PartReceipt, PresignRequest, PutBody, PutOptions, PutOutcome, Result,
-    SignedRequest, StoreInfo, UploadOptions, UploadToken,
+    GetOptions, Limits, ListOptions, PartReceipt, PresignRequest, Properties, PutBody, PutOptions,
+    PutOutcome, Result, SignedRequest, StoreInfo, UploadOptions, UploadToken,
 };
 
 /// A place that keeps artifacts.
@@ -40,6 +40,7 @@ use crate::{
 /// | `delete` | a directory, not recursive | [`IsADirectory`](crate::ErrorKind::IsADirectory), also for the root |
 /// | `delete`, recursive | a directory | it and everything in it; on the root, everything. `foo` never touches `foobar` |
 /// | `delete_many` | any paths | one answer for each, in order; directories are refused as in `delete` |
+/// | `delete`, any | where the store is configured to delete nothing | [`Deleted::Kept`] if it is there |
 /// | any | what the capabilities do not claim | [`Unsupported`](crate::ErrorKind::Unsupported) |
 ///
 /// Size and digest are checked end to end wherever both sides know them; a mismatch is an error and leaves nothing. A
@@ -63,6 +64,9 @@ pub trait ArtifactStore: Debug + Send + Sync + 'static {
 
     /// What stands at `path`.
     async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta>;
+
+    /// What is kept with the file or directory at `path`; empty if nothing is.
+    async fn properties(&self, path: &ArtifactPath) -> Result<Properties>;
 
     /// Begins to read the file at `path`. The answer comes with the first bytes, not the last.
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download>;
@@ -92,11 +96,16 @@ pub trait ArtifactStore: Debug + Send + Sync + 'static {
     /// Removes many files, with as few requests as the backend allows.
     async fn delete_many(&self, paths: Vec<ArtifactPath>) -> Vec<Result<Deleted>>;
 
-    /// Copies a file within the store without its bytes passing through the client.
+    /// Copies a file, with its properties, within the store without its bytes passing through the client.
     async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome>;
 
     /// Signs a request that others may make for a while.
     async fn presign(&self, request: PresignRequest) -> Result<SignedRequest>;
+
+    /// What can be told about the store and its server for somebody who looks for a fault: whose credentials are used and where
+    /// they come from, which version answers. Each is a short name and a short text, never a secret. Fails as any
+    /// operation does if the server must be asked and cannot be.
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>>;
 
     /// Closes pooled connections. Operations after it may reconnect.
     async fn close(&self) -> Result<()>;

@@ -66,6 +66,8 @@ pub const MLFA_E_TLS: mlfa_status = 502;
 pub const MLFA_E_RATE_LIMITED: mlfa_status = 503;
 /// The server answered something that its protocol does not allow.
 pub const MLFA_E_PROTOCOL: mlfa_status = 504;
+/// The server answered that it failed or cannot serve now.
+pub const MLFA_E_UNAVAILABLE: mlfa_status = 505;
 
 /// An operating system call failed.
 pub const MLFA_E_IO: mlfa_status = 600;
@@ -110,6 +112,7 @@ pub(crate) fn status_of(kind: ErrorKind) -> mlfa_status {
         ErrorKind::Tls => MLFA_E_TLS,
         ErrorKind::RateLimited => MLFA_E_RATE_LIMITED,
         ErrorKind::Protocol => MLFA_E_PROTOCOL,
+        ErrorKind::Unavailable => MLFA_E_UNAVAILABLE,
         ErrorKind::Io => MLFA_E_IO,
         ErrorKind::NoSpace => MLFA_E_NO_SPACE,
         ErrorKind::Unreadable => MLFA_E_UNREADABLE,
@@ -150,6 +153,7 @@ pub(crate) fn name_of(status: mlfa_status) -> &'static std::ffi::CStr {
         MLFA_E_TLS => c"tls",
         MLFA_E_RATE_LIMITED => c"rate_limited",
         MLFA_E_PROTOCOL => c"protocol",
+        MLFA_E_UNAVAILABLE => c"unavailable",
         MLFA_E_IO => c"io",
         MLFA_E_NO_SPACE => c"no_space",
         MLFA_E_UNREADABLE => c"unreadable",

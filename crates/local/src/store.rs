@@ -12,8 +12,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ArtifactStore, ByteRange, ByteStream, Capabilities, CopyOptions,
     DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Limits, ListOptions, PresignRequest,
-    PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo, Upload,
-    UploadOptions, UploadToken, verified,
+    Properties, PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo,
+    Upload, UploadOptions, UploadToken, verified,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +62,7 @@ impl LocalStore {
         body: PutBody,
         options: PutOptions,
     ) -> Result<PutOutcome> {
-        if let PutMode::IfMatch(_) = options.mode {
+        if matches!(options.mode, PutMode::IfMatch(_)) || !options.properties.is_empty() {
             return Err(Error::unsupported(operation, SCHEME).with_path(path));
         }
         match body {
@@ -157,16 +157,29 @@ impl ArtifactStore for LocalStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all() - Capabilities::PRESIGN - Capabilities::SHA256 - Capabilities::REPLACE_IF_MATCH
+        Capabilities::all()
+            - Capabilities::PRESIGN
+            - Capabilities::SHA256
+            - Capabilities::REPLACE_IF_MATCH
+            - Capabilities::PROPERTIES
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_size: None, max_name_bytes: Some(255), parts: Some(upload::PARTS) }
+        Limits {
+            max_size: None,
+            max_name_bytes: Some(255),
+            parts: Some(upload::PARTS),
+            ranges_pay_from: None,
+        }
     }
 
     async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
         let target = path.clone();
         self.run("stat", path, move |root, _| root.stat(&target)).await
+    }
+
+    async fn properties(&self, path: &ArtifactPath) -> Result<Properties> {
+        Err(Error::unsupported("properties", SCHEME).with_path(path))
     }
 
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
@@ -254,6 +267,13 @@ impl ArtifactStore for LocalStore {
 
     async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {
         Err(Error::unsupported("presign", SCHEME).with_path(&request.path))
+    }
+
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        let root = PathBuf::from(&self.info.root);
+        let exists = run_blocking(move |_| Ok(root.is_dir())).await?;
+        let state = if exists { "is there" } else { "is made by the first write" };
+        Ok(vec![("directory", format!("{} {state}", self.info.root))])
     }
 
     async fn close(&self) -> Result<()> {

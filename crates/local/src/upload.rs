@@ -56,9 +56,9 @@ impl LocalUpload {
         options: UploadOptions,
     ) -> Result<(Self, Temporary)> {
         let create_new = match options.mode {
-            PutMode::Overwrite => false,
-            PutMode::CreateNew => true,
-            PutMode::IfMatch(_) => return Err(Error::unsupported("begin_upload", crate::SCHEME)),
+            PutMode::Overwrite if options.properties.is_empty() => false,
+            PutMode::CreateNew if options.properties.is_empty() => true,
+            _ => return Err(Error::unsupported("begin_upload", crate::SCHEME)),
         };
         let mut temporary = root.temporary(&path)?;
         temporary.make_journal()?;

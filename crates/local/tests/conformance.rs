@@ -8,8 +8,11 @@ use mlflow_artifacts_local::{Fsync, LocalStore};
 use mlflow_artifacts_testkit::{Place, StoreUnderTest};
 
 fn main() {
-    let claims =
-        Capabilities::all() - Capabilities::PRESIGN - Capabilities::SHA256 - Capabilities::REPLACE_IF_MATCH;
+    let claims = Capabilities::all()
+        - Capabilities::PRESIGN
+        - Capabilities::SHA256
+        - Capabilities::REPLACE_IF_MATCH
+        - Capabilities::PROPERTIES;
     let local = |name, fsync| {
         StoreUnderTest::new(name, claims, async move || {
             let directory = tempfile::tempdir().expect("a temporary directory can be made");

@@ -10,7 +10,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _};
 use mlflow_artifacts_core::{
     ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactStoreExt as _, ByteRange, Capabilities,
     CopyOptions, DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Limits, ListOptions,
-    MemoryStore, PartReceipt, PresignRequest, PutBody, PutMode, PutOptions, PutOutcome, Result,
+    MemoryStore, PartReceipt, PresignRequest, Properties, PutBody, PutMode, PutOptions, PutOutcome, Result,
     SignedRequest, StoreInfo, Upload, UploadOptions, UploadToken,
 };
 
@@ -97,6 +97,10 @@ impl ArtifactStore for Mutant {
         }
         meta.path = path.clone();
         Ok(meta)
+    }
+
+    async fn properties(&self, path: &ArtifactPath) -> Result<Properties> {
+        self.inner.properties(&self.path(path)).await
     }
 
     async fn get(&self, path: &ArtifactPath, mut options: GetOptions) -> Result<Download> {
@@ -245,6 +249,10 @@ impl ArtifactStore for Mutant {
 
     async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {
         self.inner.presign(request).await
+    }
+
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        self.inner.describe().await
     }
 
     async fn close(&self) -> Result<()> {

@@ -366,8 +366,7 @@ fn can_copy_within(from: &SharedStore, to: &SharedStore) -> bool {
 
 /// Whether to read an artifact in parallel ranges. Never from a local store, where the kernel copies.
 fn ranges_pay(store: &SharedStore, meta: &ArtifactMeta, part_size: u64) -> bool {
-    let pays_from = store.limits().parts.and_then(|limits| limits.pays_from);
-    let pays = pays_from.is_some_and(|from| meta.size >= from) && meta.size > part_size;
+    let pays = store.limits().ranges_pay_from.is_some_and(|from| meta.size >= from) && meta.size > part_size;
     pays && store.capabilities().contains(Capabilities::RANGE)
 }
 

@@ -20,6 +20,9 @@ pub(crate) async fn run(session: &Session, location: &OsStr, recursive: bool) ->
     match place.named(deleted).map_err(in_context)? {
         Deleted::Removed => {}
         Deleted::Absent => session.note(format_args!("{location}: nothing there")),
+        Deleted::Kept => {
+            session.note(format_args!("{location}: kept, because this store is configured to delete nothing"))
+        }
     }
     Ok(())
 }

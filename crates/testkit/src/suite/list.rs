@@ -71,13 +71,13 @@ pub(super) async fn children_are_sorted_by_code_point(bench: Bench) -> Result<()
 }
 
 pub(super) async fn a_recursive_listing_is_complete_and_in_order(bench: Bench) -> Result<()> {
-    let files = ["a/one", "a/b/two", "a/b/c/three", "a.txt", "a!/four", "a/b.txt", "z/five", "file"];
+    let files = ["a/one", "a/b/two", "a/b/c/three", "a.txt", "a-/four", "a/b.txt", "z/five", "file"];
     put_all(&bench, &files).await?;
     let tree = bench.tree("").await?;
     in_order(&tree);
     let mut found = paths(&tree);
     found.sort();
-    let mut expected = [&files[..], &["a", "a/b", "a/b/c", "a!", "z"]].concat();
+    let mut expected = [&files[..], &["a", "a/b", "a/b/c", "a-", "z"]].concat();
     expected.sort_unstable();
     assert_eq!(found, expected);
     Ok(())
@@ -93,7 +93,7 @@ pub(super) async fn paths_are_relative_to_the_root(bench: Bench) -> Result<()> {
 }
 
 pub(super) async fn a_directory_is_not_a_prefix(bench: Bench) -> Result<()> {
-    put_all(&bench, &["foo/inside", "foobar/x", "foo!/x", "foo.txt", "fo"]).await?;
+    put_all(&bench, &["foo/inside", "foobar/x", "foo-/x", "foo.txt", "fo"]).await?;
     assert_eq!(bench.children("foo").await?, ["foo/inside"]);
     assert_eq!(paths(&bench.tree("foo").await?), ["foo/inside"]);
     assert_eq!(bench.children("f").await?, [""; 0]);

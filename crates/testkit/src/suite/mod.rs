@@ -8,6 +8,7 @@ mod directories;
 mod list;
 mod names;
 mod parts;
+mod properties;
 mod read;
 mod stat;
 mod write;
@@ -18,7 +19,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use mlflow_artifacts_core::{
     ByteRange, Capabilities, CopyOptions, Digest, DigestAlgorithm, ErrorKind, GetOptions, PresignMethod,
-    PresignRequest, PutMode, Result, UploadOptions, UploadToken,
+    PresignRequest, PutMode, PutOptions, Result, UploadOptions, UploadToken,
 };
 
 use crate::bench::{Bench, path, refused_for};
@@ -225,6 +226,16 @@ table! {
         a_late_part_does_not_touch_the_artifact needs RESUME_UPLOAD,
         a_foreign_token_is_refused needs RESUME_UPLOAD,
     }
+    properties {
+        those_of_the_put_are_kept needs PROPERTIES,
+        any_value_is_kept needs PROPERTIES,
+        a_replacement_replaces_them needs PROPERTIES,
+        the_same_content_with_others_gets_them needs PROPERTIES,
+        directories_have_none needs PROPERTIES,
+        those_of_what_is_absent_are_not_found needs PROPERTIES,
+        a_copy_keeps_them needs PROPERTIES | COPY,
+        those_of_an_upload_are_kept needs PROPERTIES | MULTIPART,
+    }
     concurrency {
         a_reader_sees_old_or_new_and_never_a_mix,
         an_open_download_survives_a_replacement,
@@ -315,6 +326,16 @@ async fn is_unsupported(bench: &Bench, capability: Capabilities, new: &bytes::By
             let told = bench.stat("file").await?.digest;
             let content = bench.content("file").await?;
             assert!(told.is_none_or(|digest| digest == Digest::of(DigestAlgorithm::Sha256, &content)));
+        }
+        Capabilities::PROPERTIES => {
+            let properties = properties::properties(&[("name", &["value"])]);
+            let options = PutOptions { properties: properties.clone(), ..PutOptions::default() };
+            refuses(store.put(&path("free"), new.clone().into(), options).await, "put with properties");
+            refuses(store.properties(&file).await, "properties");
+            if bench.claims.contains(Capabilities::MULTIPART) {
+                let options = UploadOptions { properties, ..UploadOptions::default() };
+                refuses(store.begin_upload(&path("free"), options).await, "begin_upload with properties");
+            }
         }
         unknown => panic!("the suite does not know {unknown:?}"),
     }

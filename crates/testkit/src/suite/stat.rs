@@ -123,7 +123,9 @@ pub(super) async fn the_digest_is_that_of_the_content(bench: Bench) -> Result<()
         for (form, body) in bench.bodies(&content) {
             bench.put_body("file", body).await?;
             let digest = bench.stat("file").await?.digest;
-            assert_eq!(digest, Some(Digest::of(DigestAlgorithm::Sha256, &content)), "{form} of {size} bytes");
+            let expected = Some(Digest::of(DigestAlgorithm::Sha256, &content));
+            assert_eq!(digest, expected, "{form} of {size} bytes");
+            assert_eq!(bench.tree("").await?[0].digest, expected, "{form} of {size} bytes, listed");
         }
     }
     Ok(())

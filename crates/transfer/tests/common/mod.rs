@@ -21,8 +21,8 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactStoreExt as _, ByteStream, Capabilities, CopyOptions,
     DeleteOptions, Deleted, Download, ErrorKind, GetOptions, Limits, ListOptions, MemoryStore, PartLimits,
-    PartReceipt, PresignRequest, PutBody, PutOptions, PutOutcome, Result, SharedStore, SignedRequest,
-    SourceFile, StoreInfo, Upload, UploadOptions, UploadToken, verified,
+    PartReceipt, PresignRequest, Properties, PutBody, PutOptions, PutOutcome, Result, SharedStore,
+    SignedRequest, SourceFile, StoreInfo, Upload, UploadOptions, UploadToken, verified,
 };
 use mlflow_artifacts_local::{Fsync, LocalStore};
 use mlflow_artifacts_transfer::{Outcome, Progress, TreeReport};
@@ -232,6 +232,7 @@ impl Spy {
         let mut spy = Spy::over(memory());
         spy.limits.parts =
             Some(PartLimits { min_size: 1, max_size: 1 << 30, max_count: 10_000, pays_from: Some(size) });
+        spy.limits.ranges_pay_from = Some(size);
         spy
     }
 
@@ -301,6 +302,10 @@ impl ArtifactStore for Spy {
     async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
         let _running = self.shared.enter("stat", path, 0).await?;
         self.inner.stat(path).await.map(&self.meta)
+    }
+
+    async fn properties(&self, path: &ArtifactPath) -> Result<Properties> {
+        self.inner.properties(path).await
     }
 
     async fn get(&self, path: &ArtifactPath, mut options: GetOptions) -> Result<Download> {
@@ -374,6 +379,10 @@ impl ArtifactStore for Spy {
 
     async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {
         self.inner.presign(request).await
+    }
+
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        self.inner.describe().await
     }
 
     async fn close(&self) -> Result<()> {

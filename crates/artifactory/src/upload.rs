@@ -1,0 +1,479 @@
+//! Writing: content is hashed first, deployed by its checksum where that may do, and sent else; what the server says it has is
+//! compared with what was meant.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use mlflow_artifacts_core::{
+    ArtifactPath, ByteStream, Deleted, Digest, DigestAlgorithm, Error, ErrorKind, Hasher, PutBody,
+    PutOptions, PutOutcome, Result, Retry, SourceFile, verified,
+};
+use mlflow_artifacts_http::{Body, Method, Response, Url};
+use serde::Deserialize;
+
+use crate::client::Client;
+use crate::error::{malformed, refusal};
+use crate::multipart;
+use crate::names::matrix_parameters;
+
+/// How much of a file is read at once.
+const PIECE: usize = 512 << 10;
+/// Up to this size a file, or a stream, is taken into memory: it is read once, and can be sent again.
+const IN_MEMORY: u64 = 1 << 20;
+/// From here on a deploy by checksum costs less than the bytes would if it has a fair chance, and from there on in any case.
+const CHECKSUM_MAY_PAY: u64 = 10 << 10;
+const CHECKSUM_PAYS: u64 = 1 << 20;
+
+/// Whether the last deploys by checksum found the content, a bit for each, the latest one lowest. A run of new content soon
+/// stops asking for small files; one hit makes it ask again.
+#[derive(Debug)]
+pub(crate) struct Learned(AtomicU32);
+
+impl Default for Learned {
+    fn default() -> Self {
+        // Hope, for as many as there are bits.
+        Learned(AtomicU32::new(u32::from(u16::MAX)))
+    }
+}
+
+impl Learned {
+    fn is_worth_asking(&self, size: u64) -> bool {
+        size >= CHECKSUM_PAYS || (size >= CHECKSUM_MAY_PAY && self.0.load(Ordering::Relaxed) != 0)
+    }
+
+    fn note(&self, is_hit: bool) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
+            Some(((seen << 1) | u32::from(is_hit)) & u32::from(u16::MAX))
+        });
+    }
+}
+
+/// What is to stand at a path.
+pub(crate) struct Deploy {
+    pub(crate) full: ArtifactPath,
+    pub(crate) url: Url,
+    pub(crate) options: PutOptions,
+}
+
+impl Deploy {
+    pub(crate) fn new(client: &Client, full: ArtifactPath, options: PutOptions) -> Result<Self> {
+        let url = client.content_url(&full, &matrix_parameters(&options.properties)?)?;
+        Ok(Deploy { full, url, options })
+    }
+}
+
+/// Content that is known before it is sent.
+pub(crate) struct Known {
+    pub(crate) size: u64,
+    pub(crate) sha1: Digest,
+    pub(crate) sha256: Digest,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone)]
+pub(crate) enum Content {
+    Memory(Bytes),
+    File(Arc<SourceFile>),
+    /// Nothing to send: the server has it.
+    AtTheServer,
+}
+
+/// Writes `body`, and says what the server has now.
+pub(crate) async fn put(client: &Client, deploy: Deploy, body: PutBody) -> Result<PutOutcome> {
+    match body {
+        PutBody::Bytes(bytes) => put_known(client, &deploy, of_bytes(bytes).await?).await,
+        PutBody::File(path) => put_known(client, &deploy, blocking(move || of_path(path)).await?).await,
+        PutBody::OpenFile(source) => {
+            put_known(client, &deploy, blocking(move || of_file(source)).await?).await
+        }
+        PutBody::Stream { stream, length } => put_stream(client, &deploy, stream, length).await,
+    }
+}
+
+async fn put_known(client: &Client, deploy: &Deploy, known: Known) -> Result<PutOutcome> {
+    if let Some(expected) = deploy.options.digest {
+        let actual = if expected.algorithm() == DigestAlgorithm::Sha1 { known.sha1 } else { known.sha256 };
+        expected.verify(&actual)?;
+    }
+    // Stops here if that is wanted already.
+    deploy.options.advance(0)?;
+    if client.learned.is_worth_asking(known.size) {
+        let outcome = client.http.retry(|| deploy_by_checksum(client, deploy, &known, None)).await?;
+        client.learned.note(outcome.is_some());
+        if let Some(outcome) = outcome {
+            deploy.options.advance(known.size)?;
+            return Ok(outcome);
+        }
+    }
+    if let Content::File(source) = &known.content
+        && known.size >= multipart::PAYS_FROM
+        && let Some(outcome) = multipart::put(client, deploy, &known, source).await?
+    {
+        return Ok(outcome);
+    }
+    let progress = Arc::new(Progress::default());
+    let is_repeated = AtomicU32::new(0);
+    client
+        .http
+        .retry(|| async {
+            // A request that broke off may have arrived: the content is not sent twice for that.
+            if is_repeated.fetch_add(1, Ordering::Relaxed) > 0
+                && known.size >= CHECKSUM_MAY_PAY
+                && let Some(outcome) = deploy_by_checksum(client, deploy, &known, None).await?
+            {
+                return Ok(outcome);
+            }
+            send(client, deploy, &known, &progress).await
+        })
+        .await
+}
+
+/// Sends the content in one request.
+async fn send(
+    client: &Client,
+    deploy: &Deploy,
+    known: &Known,
+    progress: &Arc<Progress>,
+) -> Result<PutOutcome> {
+    let body = match &known.content {
+        Content::Memory(bytes) if bytes.len() <= PIECE => {
+            deploy.options.advance(progress.beyond(0, known.size))?;
+            Body::Bytes(bytes.clone())
+        }
+        Content::Memory(bytes) => {
+            let bytes = bytes.clone();
+            let pieces = (0..bytes.len()).step_by(PIECE);
+            let pieces = pieces.map(move |at| Ok(bytes.slice(at..bytes.len().min(at + PIECE))));
+            Body::Stream(observed(stream::iter(pieces).boxed(), deploy, 0, progress), Some(known.size))
+        }
+        Content::File(source) => {
+            let pieces = read_file(source, 0, known.size).chain(unchanged(source, known.size)).boxed();
+            Body::Stream(observed(pieces, deploy, 0, progress), Some(known.size))
+        }
+        Content::AtTheServer => return Err(Error::new(ErrorKind::Internal, "there is nothing to send")),
+    };
+    let request = client
+        .request(Method::PUT, deploy.url.clone())?
+        .with_header("x-checksum-sha1", &known.sha1.hex())
+        .with_header("x-checksum-sha256", &known.sha256.hex())
+        .with_body(body);
+    let response = client.send(request).await?;
+    if !matches!(response.status(), 200 | 201) {
+        let error = refusal(response).await;
+        // What changed while it was sent is why its checksum is wrong.
+        if let (ErrorKind::ChecksumMismatch, Content::File(source)) = (error.kind(), &known.content) {
+            source.check_unchanged(known.size)?;
+        }
+        return Err(error);
+    }
+    confirm(client, deploy, response, known).await
+}
+
+/// Asks the server to make the artifact of content that it has; `None` if it has it not. `token` is the one of an upload in
+/// parts.
+pub(crate) async fn deploy_by_checksum(
+    client: &Client,
+    deploy: &Deploy,
+    known: &Known,
+    token: Option<&str>,
+) -> Result<Option<PutOutcome>> {
+    let mut request = client
+        .request(Method::PUT, deploy.url.clone())?
+        .with_header("x-checksum-deploy", "true")
+        .with_header("x-checksum-sha1", &known.sha1.hex())
+        .with_header("x-checksum-sha256", &known.sha256.hex())
+        .with_body(Body::Bytes(Bytes::new()));
+    if let Some(token) = token {
+        request = request.with_header("x-checksum-deploy-token", token);
+    }
+    let response = client.send(request).await?;
+    match response.status() {
+        200 | 201 => confirm(client, deploy, response, known).await.map(Some),
+        // Unknown, not readable for this user, or no such repository: the whole request decides.
+        404 | 400 => Ok(None),
+        _ => Err(refusal(response).await),
+    }
+}
+
+/// What a 201 says. Numbers are text there.
+#[derive(Deserialize)]
+struct Created {
+    size: Option<serde_json::Value>,
+    checksums: Option<Checksums>,
+}
+
+#[derive(Deserialize)]
+struct Checksums {
+    sha1: Option<String>,
+    sha256: Option<String>,
+}
+
+/// Compares what the server has now with what was meant. What is seen to be something else is removed.
+async fn confirm(client: &Client, deploy: &Deploy, response: Response, known: &Known) -> Result<PutOutcome> {
+    const LARGEST: usize = 1 << 20;
+    let text = response.text(LARGEST).await?;
+    let created: Created =
+        serde_json::from_str(&text).map_err(|_| malformed("to an upload does not say what was stored"))?;
+    let checksums = created.checksums.ok_or_else(|| malformed("to an upload names no checksums"))?;
+    let size = created.size.and_then(|size| match size {
+        serde_json::Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    });
+    let told = |algorithm, hex: Option<String>| hex.and_then(|hex| Digest::parse(algorithm, &hex).ok());
+    let sha1 = told(DigestAlgorithm::Sha1, checksums.sha1)
+        .ok_or_else(|| malformed("to an upload names no SHA-1"))?;
+    let sha256 = told(DigestAlgorithm::Sha256, checksums.sha256);
+    let agreed =
+        known.sha1.verify(&sha1).and_then(|()| sha256.map_or(Ok(()), |told| known.sha256.verify(&told)));
+    let agreed = agreed.and_then(|()| match size {
+        Some(size) if size != known.size => Err(Error::new(
+            ErrorKind::SizeMismatch,
+            format!("{} bytes were sent, the server has {size}", known.size),
+        )),
+        _ => Ok(()),
+    });
+    if let Err(error) = agreed {
+        let removed = client.delete(&deploy.full).await;
+        return Err(error.with_help(match removed {
+            Ok(Deleted::Removed | Deleted::Absent) => "what the server had stored was removed: try again",
+            _ => "what the server has stored is wrong and could not be removed: remove it",
+        }));
+    }
+    Ok(PutOutcome { size: known.size, etag: Some(known.sha1.hex()), digest: Some(known.sha256) })
+}
+
+async fn put_stream(
+    client: &Client,
+    deploy: &Deploy,
+    stream: ByteStream,
+    length: Option<u64>,
+) -> Result<PutOutcome> {
+    let mut stream = verified(stream, length, deploy.options.digest);
+    let mut start = BytesMut::new();
+    while let Some(piece) = stream.try_next().await? {
+        start.extend_from_slice(&piece);
+        if start.len() as u64 > IN_MEMORY {
+            let whole = stream::once(future::ready(Ok(start.freeze()))).chain(stream).boxed();
+            return put_passing(client, deploy, whole, length).await;
+        }
+    }
+    put_known(client, deploy, of_bytes(start.freeze()).await?).await
+}
+
+/// Sends a stream while it comes. It is gone then: a failure cannot be repeated here.
+async fn put_passing(
+    client: &Client,
+    deploy: &Deploy,
+    stream: ByteStream,
+    length: Option<u64>,
+) -> Result<PutOutcome> {
+    let hashers = Arc::new(Mutex::new(Hashers::new()));
+    let seen = Arc::clone(&hashers);
+    let hashed = stream.inspect_ok(move |piece| {
+        seen.lock().unwrap_or_else(PoisonError::into_inner).update(piece);
+    });
+    let body = observed(hashed.boxed(), deploy, 0, &Arc::default());
+    let mut request = client.request(Method::PUT, deploy.url.clone())?.with_body(Body::Stream(body, length));
+    if let Some(digest) = deploy.options.digest {
+        let header =
+            if digest.algorithm() == DigestAlgorithm::Sha1 { "x-checksum-sha1" } else { "x-checksum-sha256" };
+        request = request.with_header(header, &digest.hex());
+    }
+    let in_context = |error: Error| match error.retry() {
+        Retry::Transient => error.with_help("the content was a stream and is gone: give it again"),
+        _ => error,
+    };
+    let response = client.send(request).await.map_err(in_context)?;
+    if !matches!(response.status(), 200 | 201) {
+        return Err(in_context(refusal(response).await));
+    }
+    let hashers =
+        std::mem::replace(&mut *hashers.lock().unwrap_or_else(PoisonError::into_inner), Hashers::new());
+    confirm(client, deploy, response, &hashers.finish(Content::AtTheServer)).await
+}
+
+/// Both digests in one pass.
+struct Hashers {
+    size: u64,
+    sha1: Hasher,
+    sha256: Hasher,
+}
+
+impl Hashers {
+    fn new() -> Self {
+        Hashers {
+            size: 0,
+            sha1: Hasher::new(DigestAlgorithm::Sha1),
+            sha256: Hasher::new(DigestAlgorithm::Sha256),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.sha1.update(bytes);
+        self.sha256.update(bytes);
+    }
+
+    fn finish(self, content: Content) -> Known {
+        Known { size: self.size, sha1: self.sha1.finish(), sha256: self.sha256.finish(), content }
+    }
+}
+
+async fn of_bytes(bytes: Bytes) -> Result<Known> {
+    // Hashing less takes less time than going to another thread.
+    let is_short = bytes.len() <= 64 << 10;
+    let hash = move || {
+        let mut hashers = Hashers::new();
+        hashers.update(&bytes);
+        Ok(hashers.finish(Content::Memory(bytes)))
+    };
+    if is_short { hash() } else { blocking(hash).await }
+}
+
+fn of_path(path: PathBuf) -> Result<Known> {
+    of_file(Arc::new(SourceFile::open(&path)?))
+}
+
+fn of_file(source: Arc<SourceFile>) -> Result<Known> {
+    let mut hashers = Hashers::new();
+    if source.length() <= IN_MEMORY {
+        let content = source.read_all()?;
+        hashers.update(&content);
+        return Ok(hashers.finish(Content::Memory(content.into())));
+    }
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let read = read_at(&source, &mut buffer, hashers.size)?;
+        if read == 0 {
+            break;
+        }
+        hashers.update(&buffer[..read]);
+    }
+    source.check_unchanged(hashers.size)?;
+    Ok(hashers.finish(Content::File(source)))
+}
+
+fn read_at(source: &SourceFile, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    loop {
+        match source.file().read_at(buffer, offset) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            read => {
+                return read.map_err(|error| {
+                    Error::from_io(error).into_kind(ErrorKind::Unreadable).with_path(source.path().display())
+                });
+            }
+        }
+    }
+}
+
+/// `length` bytes of a file from `start` on, the next piece read while one is sent.
+pub(crate) fn read_file(source: &Arc<SourceFile>, start: u64, length: u64) -> ByteStream {
+    let source = Arc::clone(source);
+    let end = start + length;
+    let offsets = stream::iter((start..end).step_by(PIECE));
+    let pieces = offsets.map(move |offset| {
+        let source = Arc::clone(&source);
+        blocking(move || {
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            let mut piece = vec![0; left.min(PIECE)];
+            let mut filled = 0;
+            while filled < piece.len() {
+                match read_at(&source, &mut piece[filled..], offset + filled as u64)? {
+                    0 => {
+                        source.check_unchanged(offset + filled as u64)?;
+                        return Err(Error::new(
+                            ErrorKind::SizeMismatch,
+                            "the file became shorter while it was read",
+                        ));
+                    }
+                    read => filled += read,
+                }
+            }
+            Ok(Bytes::from(piece))
+        })
+    });
+    pieces.buffered(2).boxed()
+}
+
+/// Nothing, or the error of a file that changed while it was read.
+fn unchanged(source: &Arc<SourceFile>, size: u64) -> ByteStream {
+    let source = Arc::clone(source);
+    let check = blocking(move || source.check_unchanged(size).map(|()| None));
+    stream::once(check).try_filter_map(future::ok).boxed()
+}
+
+/// How far the observer was told of.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU64);
+
+impl Progress {
+    /// How many of the bytes from `start` to `end` the observer has not been told of: they are sent again after a failure.
+    fn beyond(&self, start: u64, end: u64) -> u64 {
+        let told = self.0.fetch_max(end, Ordering::Relaxed);
+        end.saturating_sub(told.max(start))
+    }
+}
+
+/// The stream, told to the observer, which may stop it.
+pub(crate) fn observed(
+    stream: ByteStream,
+    deploy: &Deploy,
+    start: u64,
+    progress: &Arc<Progress>,
+) -> ByteStream {
+    let (options, progress) = (deploy.options.clone(), Arc::clone(progress));
+    let mut position = start;
+    stream
+        .map(move |piece| {
+            let piece = piece?;
+            let end = position + piece.len() as u64;
+            options.advance(progress.beyond(position, end))?;
+            position = end;
+            Ok(piece)
+        })
+        .boxed()
+}
+
+/// Runs `work` on a thread of the runtime that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::new(ErrorKind::Cancelled, "the runtime was shut down")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_files_stop_asking_when_nothing_is_known() {
+        let learned = Learned::default();
+        assert!(!learned.is_worth_asking(CHECKSUM_MAY_PAY - 1));
+        for _ in 0..16 {
+            assert!(learned.is_worth_asking(CHECKSUM_MAY_PAY));
+            learned.note(false);
+        }
+        assert!(!learned.is_worth_asking(CHECKSUM_MAY_PAY));
+        assert!(learned.is_worth_asking(CHECKSUM_PAYS));
+        learned.note(true);
+        assert!(learned.is_worth_asking(CHECKSUM_MAY_PAY));
+    }
+
+    #[test]
+    fn bytes_are_told_once() {
+        let progress = Progress::default();
+        assert_eq!(progress.beyond(0, 10), 10);
+        assert_eq!(progress.beyond(0, 10), 0);
+        assert_eq!(progress.beyond(5, 15), 5);
+    }
+}

@@ -1,0 +1,175 @@
+//! Sending, and sending again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
+use reqwest::NoProxy;
+use tokio::runtime::{Handle, Id};
+use tokio::time::{sleep, timeout};
+
+use crate::config::Proxies;
+use crate::error::transport_error;
+use crate::trace::Trace;
+use crate::upload::{Upload, prepare};
+use crate::{Body, HttpOptions, Request, Response, tls};
+
+/// The delay before the first repetition, if the server asks for none; it doubles with each one, up to the longest.
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+const LONGEST_DELAY: Duration = Duration::from_secs(16);
+/// A server that asks for more than this is not waited for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
+/// How often a server is tried that has never answered: it is more likely to be misspelled than to come back.
+const ATTEMPTS_AT_A_STRANGER: u32 = 3;
+
+/// Sends requests over connections that it keeps. See the [crate's documentation](crate).
+#[derive(Debug)]
+pub struct HttpClient {
+    options: HttpOptions,
+    /// Connections are served by tasks of one runtime: another one (after a fork, or of another thread) gets its own.
+    current: Mutex<Option<(Id, reqwest::Client)>>,
+    /// Whether a server has answered ever.
+    answered: AtomicBool,
+    requests: AtomicU64,
+}
+
+impl HttpClient {
+    /// A client with these options. Connects to nothing yet and reads no file: the first request does, and fails with
+    /// [`ErrorKind::InvalidConfig`] if a certificate or a proxy cannot be used.
+    pub fn new(options: HttpOptions) -> Self {
+        HttpClient {
+            options,
+            current: Mutex::new(None),
+            answered: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends one request, once, and answers when the head of the response is there, whatever its status. Must run in a
+    /// tokio runtime with time and I/O.
+    ///
+    /// Fails with [`ErrorKind::Connection`], [`ErrorKind::Timeout`], [`ErrorKind::Tls`], or with the error of the body's
+    /// stream. A dropped call breaks the request off.
+    pub async fn send(&self, mut request: Request) -> Result<Response> {
+        let client = self.client()?;
+        let trace = Trace::begin(&self.requests, &request, self.options.trace);
+        let headers = request.all_headers()?;
+        let builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
+        let (builder, upload) = prepare(builder, std::mem::replace(&mut request.body, Body::None));
+        let answer = self.await_answer(builder.send(), upload).await;
+        match answer {
+            Ok(response) => {
+                self.answered.store(true, Ordering::Relaxed);
+                trace.answered(&response);
+                Ok(Response::new(response, request, self.options.read_timeout))
+            }
+            Err(error) => {
+                trace.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn await_answer(
+        &self,
+        send: impl Future<Output = reqwest::Result<reqwest::Response>>,
+        upload: Option<Upload>,
+    ) -> Result<reqwest::Response> {
+        let Some(upload) = upload else {
+            let answer = timeout(self.options.read_timeout, send).await;
+            return answer.map_err(|_| silence(self.options.read_timeout))?.map_err(transport_error);
+        };
+        let watched = upload.watch(send, self.options.read_timeout, self.options.commit_timeout).await;
+        watched.ok_or_else(|| silence(self.options.read_timeout))?.map_err(|error| {
+            // What broke the body off is what happened; the transport only noticed.
+            upload.error().unwrap_or_else(|| transport_error(error))
+        })
+    }
+
+    /// Repeats `operation` while it fails as [`Retry::Transient`], as often as configured, then answers its last error as
+    /// [`Retry::Exhausted`].
+    pub async fn retry<T, F: Future<Output = Result<T>>>(
+        &self,
+        mut operation: impl FnMut() -> F,
+    ) -> Result<T> {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(LONGEST_DELAY)
+            .with_max_times(self.options.retries)
+            .with_jitter()
+            .build();
+        let mut attempts = 1;
+        loop {
+            let error = match operation().await {
+                Ok(value) => return Ok(value),
+                Err(error) if error.retry() != Retry::Transient => return Err(error.with_attempts(attempts)),
+                Err(error) => error,
+            };
+            let asked = error.retry_after().unwrap_or_default();
+            let is_stranger = error.kind() == ErrorKind::Connection
+                && !self.answered.load(Ordering::Relaxed)
+                && attempts >= ATTEMPTS_AT_A_STRANGER;
+            match delays.next() {
+                Some(delay) if asked <= LONGEST_RETRY_AFTER && !is_stranger => {
+                    sleep(delay.max(asked)).await;
+                }
+                _ => return Err(error.with_retry(Retry::Exhausted).with_attempts(attempts)),
+            }
+            attempts += 1;
+        }
+    }
+
+    /// Forgets the connections. A request after it makes new ones.
+    pub fn close(&self) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn client(&self) -> Result<reqwest::Client> {
+        let runtime = Handle::current().id();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = current.as_ref().filter(|(made_in, _)| *made_in == runtime) {
+            return Ok(client.clone());
+        }
+        let client = build(&self.options)?;
+        *current = Some((runtime, client.clone()));
+        Ok(client)
+    }
+}
+
+fn build(options: &HttpOptions) -> Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::config(options)?)
+        .user_agent(&options.user_agent)
+        .connect_timeout(options.connect_timeout)
+        // Followed by the backend, which knows what its server means by one.
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .pool_idle_timeout(Duration::from_secs(50))
+        // Only what the options say.
+        .no_proxy();
+    let client = proxies(&options.proxies)?.into_iter().fold(builder, reqwest::ClientBuilder::proxy).build();
+    client
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("the HTTP client cannot be made: {error}")))
+}
+
+fn proxies(proxies: &Proxies) -> Result<Vec<reqwest::Proxy>> {
+    let exceptions = proxies.none_for.as_deref().and_then(NoProxy::from_string);
+    let made = |proxy: reqwest::Result<reqwest::Proxy>| {
+        let proxy = proxy.map_err(|_| {
+            Error::new(ErrorKind::InvalidConfig, "the address of the proxy is no URL")
+                .with_help("give http://host:port")
+        })?;
+        Ok(proxy.no_proxy(exceptions.clone()))
+    };
+    let http = proxies.http.as_deref().map(|address| made(reqwest::Proxy::http(address)));
+    let https = proxies.https.as_deref().map(|address| made(reqwest::Proxy::https(address)));
+    http.into_iter().chain(https).collect()
+}
+
+/// The error of a server that says nothing.
+pub(crate) fn silence(waited: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("the server was silent for {} s", waited.as_secs_f32()))
+        .with_retry(Retry::Transient)
+}
