@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use mlflow_artifacts_core::{
-    ArtifactMeta, ArtifactPath, Error, ErrorKind, PutOutcome, Result, SharedStore, StoreInfo,
+    ArtifactMeta, ArtifactPath, Error, ErrorKind, Properties, PutOutcome, Result, SharedStore, StoreInfo,
 };
 use mlflow_artifacts_local::{Fsync, LocalStore};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -66,7 +66,7 @@ impl Transfer {
         let size =
             blocking(move || Ok(std::fs::metadata(found).map_or(0, |metadata| metadata.len()))).await?;
         let source = Source::Local { path: local, size };
-        self.transfer(source, Target { store: &self.store, path }).await
+        self.transfer(source, Target { store: &self.store, path, present: None }).await
     }
 
     /// Fetches the file at `path` to the local file `local`, replacing it; its directory is made if it is missing.
@@ -80,7 +80,8 @@ impl Transfer {
         let (directory, name) = split_local(local).map_err(in_context)?;
         let target = local_store(directory)?;
         let meta = self.control.guard_reading(self.store.stat(path)).await.map_err(in_context)?;
-        self.copy_found(&meta, Target { store: &target, path: &name }).await.map_err(in_context)
+        let target = Target { store: &target, path: &name, present: None };
+        self.without_properties().copy_found(&meta, target).await.map_err(in_context)
     }
 
     /// Copies the file at `path` to `target_path` of `target`: within one store without its bytes passing through the
@@ -93,7 +94,14 @@ impl Transfer {
     ) -> Result<PutOutcome> {
         let in_context = |error: Error| error.with_operation("copy").with_path(path);
         let meta = self.control.guard_reading(self.store.stat(path)).await.map_err(in_context)?;
-        self.copy_found(&meta, Target { store: target, path: target_path }).await.map_err(in_context)
+        let target = Target { store: target, path: target_path, present: None };
+        self.copy_found(&meta, target).await.map_err(in_context)
+    }
+
+    /// The same transfers to a place that keeps no properties.
+    pub(crate) fn without_properties(&self) -> Self {
+        let options = TransferOptions { properties: Properties::new(), ..(*self.options).clone() };
+        Transfer { options: Arc::new(options), ..self.clone() }
     }
 
     async fn copy_found(&self, meta: &ArtifactMeta, target: Target<'_>) -> Result<PutOutcome> {

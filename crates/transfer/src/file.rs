@@ -1,5 +1,6 @@
 //! One file from a source to a target, by the fastest way that both sides offer.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,6 +38,8 @@ pub(crate) enum Source<'a> {
 pub(crate) struct Target<'a> {
     pub(crate) store: &'a SharedStore,
     pub(crate) path: &'a ArtifactPath,
+    /// What stands there already, as far as it is known.
+    pub(crate) present: Option<&'a PutOutcome>,
 }
 
 impl Source<'_> {
@@ -50,10 +53,16 @@ impl Source<'_> {
 
 impl Transfer {
     pub(crate) async fn move_file(&self, source: Source<'_>, target: Target<'_>) -> Result<PutOutcome> {
+        if let Some(present) = target.present
+            && self.is_same(&source, present).await?
+        {
+            self.advance(present.size)?;
+            return Ok(present.clone());
+        }
         match source {
             Source::Local { path, size } => self.upload(path, size, target).await,
             Source::Stored { store, meta } => {
-                let outcome = if can_copy_within(store, target.store) {
+                let outcome = if self.can_copy_within(store, target.store) {
                     self.copy_within(meta, target).await?
                 } else {
                     self.copy(store, meta, target).await?
@@ -73,6 +82,22 @@ impl Transfer {
                 Ok(outcome)
             }
         }
+    }
+
+    /// Whether the source is, byte for byte, what stands at the target already.
+    async fn is_same(&self, source: &Source<'_>, present: &PutOutcome) -> Result<bool> {
+        if source.size() != present.size || present.digest.is_none() {
+            return Ok(false);
+        }
+        let digest = match source {
+            Source::Local { path, .. } => {
+                let path = path.clone();
+                let digest = blocking(move || digest_file(&path, DigestAlgorithm::Sha256));
+                Some(self.control.guard_reading(digest).await?)
+            }
+            Source::Stored { meta, .. } => meta.digest,
+        };
+        Ok(digest == present.digest)
     }
 
     async fn upload(&self, local: PathBuf, size: u64, target: Target<'_>) -> Result<PutOutcome> {
@@ -107,6 +132,7 @@ impl Transfer {
         let options = UploadOptions {
             part_size: Some(self.part_size(size, limits)),
             length: Some(size),
+            properties: self.options.properties.clone(),
             ..UploadOptions::default()
         };
         let upload = Pending::begin(target, options).await?;
@@ -191,8 +217,12 @@ impl Transfer {
         part_size: u64,
         target: Target<'_>,
     ) -> Result<PutOutcome> {
-        let options =
-            UploadOptions { part_size: Some(part_size), length: Some(meta.size), ..UploadOptions::default() };
+        let options = UploadOptions {
+            part_size: Some(part_size),
+            length: Some(meta.size),
+            properties: self.options.properties.clone(),
+            ..UploadOptions::default()
+        };
         let upload = Pending::begin(target, options).await?;
         let part_size = upload.get()?.part_size();
         let copied =
@@ -255,11 +285,24 @@ impl Transfer {
     }
 
     fn put_options(&self) -> PutOptions {
-        PutOptions { observer: Some(self.control.observer()), ..PutOptions::default() }
+        PutOptions {
+            observer: Some(self.control.observer()),
+            properties: self.options.properties.clone(),
+            ..PutOptions::default()
+        }
     }
 
     fn advance(&self, bytes: u64) -> Result<()> {
-        self.put_options().advance(bytes)
+        match self.control.observer().advance(bytes) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::cancelled()),
+        }
+    }
+
+    /// A copy within a store keeps the properties of the source: with others the bytes have to pass through.
+    fn can_copy_within(&self, from: &SharedStore, to: &SharedStore) -> bool {
+        let copies = from.capabilities().contains(Capabilities::COPY);
+        Arc::ptr_eq(from, to) && copies && self.options.properties.is_empty()
     }
 
     /// The size of each part: as configured, or larger where the store takes only so many parts, within the store's
@@ -358,10 +401,6 @@ async fn demand(target: Target<'_>, checked: Result<()>) -> Result<()> {
         let _ = target.store.delete(target.path, DeleteOptions::default()).await;
     }
     checked
-}
-
-fn can_copy_within(from: &SharedStore, to: &SharedStore) -> bool {
-    Arc::ptr_eq(from, to) && from.capabilities().contains(Capabilities::COPY)
 }
 
 /// Whether to read an artifact in parallel ranges. Never from a local store, where the kernel copies.

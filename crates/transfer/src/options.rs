@@ -1,5 +1,7 @@
 //! How a transfer is to go.
 
+use mlflow_artifacts_core::Properties;
+
 /// What is compared after a file was transferred. Sizes always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
@@ -24,10 +26,20 @@ pub struct TransferOptions {
     pub part_size: Option<u64>,
     /// What is compared afterwards.
     pub verify: Verify,
+    /// Kept with every artifact that is uploaded or copied to a store; a download has no use for them. Only where the target has
+    /// [`PROPERTIES`](mlflow_artifacts_core::Capabilities::PROPERTIES) may there be any.
+    pub properties: Properties,
 }
 
 impl Default for TransferOptions {
     fn default() -> Self {
-        TransferOptions { files: 16, parts: 4, memory: 48 << 20, part_size: None, verify: Verify::default() }
+        TransferOptions {
+            files: 16,
+            parts: 4,
+            memory: 48 << 20,
+            part_size: None,
+            verify: Verify::default(),
+            properties: Properties::new(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Trees: found while they are transferred, every file's outcome kept.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use crate::report::{FileReport, Outcome, TreeReport};
 
 /// How many entries may be found ahead of the transfers.
 const FOUND_AHEAD: usize = 1024;
+
+/// How many artifacts that stand at the target already are looked at: enough for any model, and of a bounded size.
+const MOST_PRESENT: usize = 100_000;
 
 const LINK_TO_DIRECTORY: &str = "a symbolic link to a directory is not followed";
 const EMPTY_DIRECTORY: &str = "the store has no empty directories";
@@ -37,6 +41,7 @@ impl Transfer {
         let (top, target) = (local.to_owned(), directory_of(&self.store, path));
         let open = move || open_tree(&top).and_then(|()| check_apart(Some(&top), target.as_deref()));
         blocking(open).await.map_err(in_context)?;
+        let present = self.present(&self.store, path).await.map_err(in_context)?;
         let (top, control) = (local.to_owned(), self.control.clone());
         let walk = tokio::task::spawn_blocking(move || {
             for entry in walk_tree(&top) {
@@ -47,7 +52,7 @@ impl Transfer {
         });
         let mut tree = Tree::new(self);
         while let Some(entry) = entries.recv().await {
-            self.upload_entry(&mut tree, entry, path).await;
+            self.upload_entry(&mut tree, entry, path, &present).await;
         }
         let report = tree.finish().await;
         walk.await.map_err(|error| in_context(Error::new(ErrorKind::Internal, error.to_string())))?;
@@ -55,7 +60,7 @@ impl Transfer {
         Ok(report)
     }
 
-    async fn upload_entry(&self, tree: &mut Tree, entry: LocalEntry, top: &ArtifactPath) {
+    async fn upload_entry(&self, tree: &mut Tree, entry: LocalEntry, top: &ArtifactPath, present: &Present) {
         let LocalEntry { name, found } = entry;
         let path = match ArtifactPath::parse(&name) {
             Ok(relative) => top.join(&relative),
@@ -63,10 +68,10 @@ impl Transfer {
         };
         match found {
             Found::File { path: local, size } => {
-                let transfer = self.clone();
+                let (transfer, present) = (self.clone(), present.get(&path).cloned());
                 let upload = async move {
                     let shown = local.display().to_string();
-                    let target = Target { store: &transfer.store, path: &path };
+                    let target = Target { store: &transfer.store, path: &path, present: present.as_ref() };
                     let result = transfer.transfer(Source::Local { path: local, size }, target).await;
                     result.map_err(|error| error.with_operation("upload").with_path(shown))
                 };
@@ -92,7 +97,8 @@ impl Transfer {
     pub async fn download_tree(&self, path: &ArtifactPath, local: &Path) -> Result<TreeReport> {
         let in_context = |error: Error| error.with_operation("download").with_path(path);
         let target = local_store(local).map_err(in_context)?;
-        self.copy_found_tree(path, &target, &ArtifactPath::root()).await.map_err(in_context)
+        let transfer = self.without_properties();
+        transfer.copy_found_tree(path, &target, &ArtifactPath::root()).await.map_err(in_context)
     }
 
     /// Copies everything below the directory `path` to below `target_path` of `target`. As [`Transfer::download_tree`].
@@ -127,11 +133,12 @@ impl Transfer {
                 _ => Err(error),
             }
         })?;
+        let present = self.present(target, top).await?;
         let mut tree = Tree::new(self);
         let mut entries = self.store.list(path, ListOptions { recursive: true });
         let listed = async {
             while let Some(entry) = self.control.guard_reading(entries.try_next()).await? {
-                self.copy_entry(&mut tree, entry, path, target, top).await;
+                self.copy_entry(&mut tree, entry, path, (target, top), &present).await;
             }
             Ok(())
         };
@@ -148,8 +155,8 @@ impl Transfer {
         tree: &mut Tree,
         entry: ArtifactMeta,
         from: &ArtifactPath,
-        target: &SharedStore,
-        top: &ArtifactPath,
+        (target, top): (&SharedStore, &ArtifactPath),
+        present: &Present,
     ) {
         let relative = entry.path.strip_prefix(from);
         let Some(relative) = relative.filter(|relative| entry.is_directory() || !relative.is_root()) else {
@@ -167,12 +174,41 @@ impl Transfer {
                 Err(error) => tree.fail(name, error),
             };
         }
-        let (transfer, target) = (self.clone(), Arc::clone(target));
+        let (transfer, target, present) = (self.clone(), Arc::clone(target), present.get(&path).cloned());
         let copy = async move {
             let source = Source::Stored { store: &transfer.store, meta: &entry };
-            transfer.transfer(source, Target { store: &target, path: &path }).await
+            let target = Target { store: &target, path: &path, present: present.as_ref() };
+            transfer.transfer(source, target).await
         };
         tree.spawn(name, copy).await;
+    }
+}
+
+/// What stands at the target of a tree already, where the store tells digests.
+type Present = HashMap<ArtifactPath, PutOutcome>;
+
+impl Transfer {
+    /// What stands below `top`, by one listing where the store tells digests in it: what is the same need not be sent. With
+    /// properties to be kept everything is, so that they are.
+    async fn present(&self, store: &SharedStore, top: &ArtifactPath) -> Result<Present> {
+        let mut present = Present::new();
+        if !store.capabilities().contains(Capabilities::SHA256) || !self.options.properties.is_empty() {
+            return Ok(present);
+        }
+        let mut entries = store.list(top, ListOptions { recursive: true });
+        while present.len() < MOST_PRESENT {
+            match self.control.guard_reading(entries.try_next()).await {
+                Ok(Some(entry)) if entry.is_directory() => {}
+                Ok(Some(ArtifactMeta { path, size, etag, digest, .. })) => {
+                    present.insert(path, PutOutcome { size, etag, digest });
+                }
+                Ok(None) => break,
+                // Who may write need not be allowed to look.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(present)
     }
 }
 

@@ -13,7 +13,9 @@ use common::{
     Spy, all_done, bound_by_permissions, content, expect, flipped, get, kind, listed, local, memory, on_disk,
     one_chunk, path, put, set_mode, snapshot, within, write,
 };
-use mlflow_artifacts_core::{ArtifactKind, ArtifactMeta, Capabilities, ErrorKind, SharedStore};
+use mlflow_artifacts_core::{
+    ArtifactKind, ArtifactMeta, Capabilities, Error, ErrorKind, Properties, SharedStore,
+};
 use mlflow_artifacts_transfer::{Progress, Transfer, TransferOptions};
 
 /// A store that knows files only.
@@ -443,4 +445,110 @@ async fn a_tree_never_goes_into_itself() {
     expect(&around.upload_tree(&top.join("a"), &path("ab")).await.unwrap(), [("file", "1 bytes")]);
     expect(&inside.upload_tree(&top.join("b"), &none).await.unwrap(), [("file", "1 bytes")]);
     expect(&around.download_tree(&path("a"), &top.join("mlruns/2")).await.unwrap(), [("file", "1 bytes")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_has_already_is_not_sent_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let top = directory.path().join("top");
+    for (name, text) in [("a/one", "first"), ("two", "second"), ("three", "third")] {
+        write(&top.join(name), text);
+    }
+    let spy = Arc::new(Spy::over(memory()));
+    let store: SharedStore = Arc::clone(&spy) as _;
+    let upload = async || {
+        let transfer = Transfer::new(Arc::clone(&store));
+        let report = within(transfer.upload_tree(&top, &path("up"))).await.unwrap().into_result().unwrap();
+        assert_eq!((report.transferred(), report.bytes()), (3, 16));
+        assert_eq!(transfer.control().progress(), all_done(3, 16));
+    };
+    upload().await;
+    assert_eq!(spy.calls("put"), 3);
+    upload().await;
+    assert_eq!(spy.calls("put"), 3, "nothing has changed");
+    // Another content of the same size, and one of another size.
+    write(&top.join("two"), "SECOND");
+    write(&top.join("three"), "3.  .");
+    put(&store, "up/a/one", "damaged").await;
+    upload().await;
+    assert_eq!(spy.calls("put"), 3 + 1 + 3);
+    for (name, text) in [("up/a/one", "first"), ("up/two", "SECOND"), ("up/three", "3.  .")] {
+        assert_eq!(get(&store, name).await, text);
+    }
+    // A copy from a store that tells digests reads nothing to know.
+    let report =
+        within(Transfer::new(Arc::clone(&store)).copy_tree(&path("up"), &store, &path("copy"))).await;
+    report.unwrap().into_result().unwrap();
+    let (copies, gets) = (spy.calls("copy"), spy.calls("get"));
+    let report =
+        within(Transfer::new(Arc::clone(&store)).copy_tree(&path("up"), &store, &path("copy"))).await;
+    assert_eq!(report.unwrap().into_result().unwrap().transferred(), 3);
+    assert_eq!((spy.calls("copy"), spy.calls("get")), (copies, gets));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_look_sends_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory.path().join("top/file"), "content");
+    let denied = Spy::over(memory()).before(|call| async move {
+        match call.operation {
+            "list" => Err(Error::new(ErrorKind::PermissionDenied, "no look")),
+            _ => Ok(()),
+        }
+    });
+    let spy = Arc::new(denied);
+    for round in 1..=2 {
+        let transfer = Transfer::new(Arc::clone(&spy) as _);
+        let report = within(transfer.upload_tree(&directory.path().join("top"), &path("up"))).await;
+        assert_eq!(report.unwrap().into_result().unwrap().transferred(), 1);
+        assert_eq!(spy.calls("put"), round);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_are_kept_with_every_artifact() {
+    let directory = tempfile::tempdir().unwrap();
+    let top = directory.path().join("top");
+    write(&top.join("small"), "content");
+    write(&top.join("large"), content(5_000));
+    let store: SharedStore = Arc::new(Spy::in_parts(1_000));
+    let properties = Properties::from([("mlflow.run_id".to_owned(), vec!["0123".to_owned()])]);
+    let options = || TransferOptions {
+        properties: properties.clone(),
+        part_size: Some(1_000),
+        ..TransferOptions::default()
+    };
+    let with = || Transfer::with_options(Arc::clone(&store), options());
+    let plain = || Transfer::new(Arc::clone(&store));
+    // Stored without them first: the same content must get them all the same.
+    within(plain().upload_tree(&top, &path("up"))).await.unwrap().into_result().unwrap();
+    within(with().upload_tree(&top, &path("up"))).await.unwrap().into_result().unwrap();
+    within(plain().copy_tree(&path("up"), &store, &path("copy"))).await.unwrap().into_result().unwrap();
+    let other = memory();
+    within(with().copy_tree(&path("up"), &other, &path("there"))).await.unwrap().into_result().unwrap();
+    for name in ["small", "large"] {
+        for (store, top) in [(&store, "up"), (&store, "copy"), (&other, "there")] {
+            assert_eq!(
+                store.properties(&path(&format!("{top}/{name}"))).await.unwrap(),
+                properties,
+                "{top}/{name}"
+            );
+        }
+    }
+    // A copy within the store with others, and a download, which has no use for them.
+    let others = Properties::from([("stage".to_owned(), vec!["test".to_owned()])]);
+    let options = TransferOptions { properties: others.clone(), ..options() };
+    let transfer = Transfer::with_options(Arc::clone(&store), options);
+    within(transfer.copy_file(&path("up/small"), &store, &path("other"))).await.unwrap();
+    assert_eq!(store.properties(&path("other")).await.unwrap(), others);
+    within(with().download_tree(&path("up"), &directory.path().join("down")))
+        .await
+        .unwrap()
+        .into_result()
+        .unwrap();
+    within(with().download_file(&path("up/large"), &directory.path().join("file"))).await.unwrap();
+    // A target without properties says so.
+    let (transfer, there) = (with(), local(&directory.path().join("local")));
+    let refused = within(transfer.copy_tree(&path("up"), &there, &path("x"))).await.unwrap();
+    assert_eq!(kind(refused.into_result()), ErrorKind::Unsupported);
 }

@@ -353,10 +353,13 @@ impl ArtifactStore for Spy {
         directory: &ArtifactPath,
         options: ListOptions,
     ) -> BoxStream<'static, Result<ArtifactMeta>> {
-        // The hooks are called at once, so that the stream borrows nothing: a memory store answers at once.
+        // What it tells is asked for at once, so that the stream borrows nothing: a memory store answers at once.
         let found: Result<Vec<_>> = self.inner.list(directory, options).try_collect().now_or_never().unwrap();
         let told: Vec<_> = (self.entries)(found.unwrap()).into_iter().map(&self.meta).map(Ok).collect();
-        stream::iter(told).boxed()
+        let (shared, directory) = (Arc::clone(&self.shared), directory.clone());
+        let entered =
+            async move { shared.enter("list", &directory, 0).await.map(|_running| stream::iter(told)) };
+        stream::once(entered).try_flatten().boxed()
     }
 
     async fn delete(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
