@@ -399,6 +399,11 @@ typedef struct mlfa_transfer_options {
 #define MLFA_E_PROTOCOL 504
 
 /**
+ * The server answered that it failed or cannot serve now.
+ */
+#define MLFA_E_UNAVAILABLE 505
+
+/**
  * An operating system call failed.
  */
 #define MLFA_E_IO 600
@@ -834,7 +839,8 @@ mlfa_status mlfa_create_directory(struct mlfa_store *store,
 
 /**
  * Removes the file at `path`, or with `MLFA_DELETE_RECURSIVE` also a directory with everything in it; the empty path is
- * the whole store. Nothing there is success: `*removed` (which may be NULL) says 1 if something was removed, else 0.
+ * the whole store. Nothing there is success, and so is a store that is configured to delete nothing: `*removed` (which may be
+ * NULL) says 1 if something was removed, else 0.
  *
  * Thread safety: any thread. Blocking: yes. Errors: `MLFA_E_IS_A_DIRECTORY` without the flag, `MLFA_E_INVALID_PATH`, and
  * those of the store. Since: 0.1.

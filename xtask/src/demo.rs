@@ -12,12 +12,15 @@ pub(crate) fn run() -> Outcome {
     let library = library::build("release")?;
     let program = library.directory.join("log_model");
     process::run(library.compile(&root().join("examples/c/log_model.c"), &program).arg("-O2"))?;
-    run_on_model(&mut command(program, ["examples/data/model"]))
+    run_on_model(&mut command(program, [MODEL]), None)
 }
 
-/// Runs the example, already given its model, with a store and a target of its own.
-pub(crate) fn run_on_model(example: &mut Command) -> Outcome {
+/// The model that is logged.
+pub(crate) const MODEL: &str = "examples/data/model";
+
+/// Runs the example, already given its model, with a target of its own, on the store at `uri` or a directory of its own.
+pub(crate) fn run_on_model(example: &mut Command, uri: Option<String>) -> Outcome {
     let work = tempfile::tempdir()?;
-    let uri = format!("file://{}/artifacts", work.path().display());
+    let uri = uri.unwrap_or_else(|| format!("file://{}/artifacts", work.path().display()));
     process::run(example.arg(uri).arg(work.path().join("fetched")))
 }

@@ -4,6 +4,7 @@ mod abi;
 mod bench;
 mod c_tests;
 mod demo;
+mod emulator;
 mod header;
 mod install;
 mod library;

@@ -1,8 +1,10 @@
 //! The whole test run: every check in one order, each with a heading, and at the end one line of counts.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::emulator::{self, Emulator};
 use crate::library::{self, version};
 use crate::process::{Outcome, cargo, command, fail, output, run};
 use crate::{abi, c_tests, demo, header, install, root, target, tools};
@@ -130,7 +132,17 @@ fn installation() -> Outcome<usize> {
             .arg(&example)
             .args(flags(&[])?),
     )?;
-    demo::run_on_model(command(&shared, ["examples/data/model"]).env("LD_LIBRARY_PATH", &lib))?;
+    let on_model = || {
+        let mut command = command(&shared, [demo::MODEL]);
+        command.env("LD_LIBRARY_PATH", &lib);
+        command
+    };
+    demo::run_on_model(&mut on_model(), None)?;
+    // Only the URI is another.
+    let emulator = Emulator::start()?;
+    let mut on_artifactory = on_model();
+    let uri = emulator.uri(&mut on_artifactory, "mlflow");
+    demo::run_on_model(&mut on_artifactory, Some(uri))?;
 
     // As a linker would choose it where there is no shared library.
     for entry in std::fs::read_dir(&lib)? {
@@ -141,20 +153,29 @@ fn installation() -> Outcome<usize> {
     }
     let fixed = work.join("log_model_static");
     output(command("cc", ["-std=c11", "-o"]).arg(&fixed).arg(&example).args(flags(&["--static"])?))?;
-    demo::run_on_model(&mut command(&fixed, ["examples/data/model"]))?;
-    println!("the installed library {} works, shared and static", version());
-    Ok(3)
+    demo::run_on_model(&mut command(&fixed, [demo::MODEL]), None)?;
+    println!(
+        "the installed library {} works, shared and static, on a directory and on Artifactory",
+        version()
+    );
+    Ok(4)
 }
 
-/// The command with MLflow beside it, and with a file of 1 GiB.
+/// The command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.
 fn end_to_end() -> Outcome<usize> {
     let python = tools::python()?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
     let program = target().join("release/mlflow-artifacts");
-    for script in ["tests/e2e/mlflow_model.py", "tests/e2e/large_file.py"] {
+    let emulator = emulator::build()?;
+    let scripts: [(&str, &[&PathBuf]); 3] = [
+        ("tests/e2e/mlflow_model.py", &[&program]),
+        ("tests/e2e/large_file.py", &[&program]),
+        ("tests/e2e/artifactory_clients.py", &[&emulator, &program]),
+    ];
+    for (script, arguments) in scripts {
         run(command(&python, [script])
-            .arg(&program)
+            .args(arguments)
             .envs([("MLFLOW_DISABLE_TELEMETRY", "true"), ("DO_NOT_TRACK", "true")]))?;
     }
-    Ok(2)
+    Ok(scripts.len())
 }

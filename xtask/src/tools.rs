@@ -1,5 +1,6 @@
 //! What the tests need beyond Rust, a C compiler, make and Python: found, or installed with a pinned version.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::process::{Outcome, cargo, command, fail, run};
@@ -76,20 +77,22 @@ pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
     Ok(program)
 }
 
-/// The Python of a virtual environment with what tests/e2e/requirements.txt pins.
+/// The Python of a virtual environment with what the requirements in tests/e2e pin.
 pub(crate) fn python() -> Outcome<PathBuf> {
     let environment = target().join("e2e-venv");
     let python = environment.join("bin/python");
-    let requirements = root().join("tests/e2e/requirements.txt");
-    let wanted = std::fs::read_to_string(&requirements)?;
+    let requirements =
+        ["requirements.txt", "requirements-clients.txt"].map(|name| root().join("tests/e2e").join(name));
+    let wanted = requirements.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()?;
     // Written last: what is there is complete.
     let installed = environment.join("installed-requirements.txt");
     if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return Ok(python);
     }
-    println!("installing MLflow into {}", environment.display());
+    println!("installing MLflow and clients of Artifactory into {}", environment.display());
     run(command("python3", ["-m", "venv", "--clear"]).arg(&environment))?;
-    run(command(&python, ["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements))?;
+    let files = requirements.iter().flat_map(|file| [OsStr::new("--requirement"), file.as_os_str()]);
+    run(command(&python, ["-m", "pip", "install", "--quiet"]).args(files))?;
     std::fs::write(installed, wanted)?;
     Ok(python)
 }

@@ -55,7 +55,8 @@ fn read(call: &Call, target: &Target) -> Answer {
     match &item.file {
         Some(_) => Ok(json_answer(StatusCode::OK, FILE_INFO, &file_info(call, target, item))),
         None => {
-            let mut answer = json_answer(StatusCode::OK, FOLDER_INFO, &folder_info(call, target, item));
+            let mut answer =
+                json_answer(StatusCode::OK, FOLDER_INFO, &folder_info(call, &state, target, item));
             answer
                 .headers_mut()
                 .insert(axum::http::header::CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
@@ -126,9 +127,8 @@ fn file_info(call: &Call, target: &Target, item: &Item) -> Value {
     Value::Object(info)
 }
 
-fn folder_info(call: &Call, target: &Target, item: &Item) -> Value {
+fn folder_info(call: &Call, state: &State, target: &Target, item: &Item) -> Value {
     let mut info = common_info(call, target, item);
-    let state = call.shared.read();
     let mut children = std::collections::BTreeMap::new();
     for (_, repository) in state.readable(&target.repo) {
         children.extend(repository.children(&target.path));

@@ -293,6 +293,7 @@ impl Job {
             memory: Some(self.options.memory).filter(|memory| *memory > 0).unwrap_or(default.memory),
             part_size: Some(self.options.part_size).filter(|size| *size > 0),
             verify,
+            ..default
         };
         Ok(Transfer::with_options(Arc::clone(&self.store.store), options))
     }

@@ -30,7 +30,8 @@ pub mod blocking;
 pub use mlflow_artifacts_core::*;
 pub use mlflow_artifacts_transfer::*;
 
-/// A registry with every store that comes with the project: `artifactory`, `file` (and bare paths) and `memory`.
+/// A registry with every store that comes with the project: `artifactory` (unless that feature is off), `file` (and bare paths)
+/// and `memory`.
 ///
 /// # Panics
 ///
@@ -38,6 +39,7 @@ pub use mlflow_artifacts_transfer::*;
 pub fn default_registry() -> Registry {
     let mut registry = Registry::new();
     registry.register(MemoryFactory).expect("a new registry has no schemes");
+    #[cfg(feature = "artifactory")]
     mlflow_artifacts_artifactory::register(&mut registry).expect("every store has schemes of its own");
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
     registry
@@ -55,6 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "artifactory")]
     fn the_schemes_that_come_with_the_project() {
         assert_eq!(default_registry().schemes().collect::<Vec<_>>(), ["artifactory", "file", "memory"]);
     }
