@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use mlflow_artifacts::{TransferOptions, Verify};
+use mlflow_artifacts::{Properties, TransferOptions, Verify};
 
 /// List, copy, print, write and remove MLflow artifacts, in every store.
 #[derive(Parser)]
@@ -37,6 +37,7 @@ Examples:
   mlflow-artifacts cp -r ./model file:///srv/mlflow/1/abc/artifacts/model
   mlflow-artifacts cat file:///srv/mlflow/1/abc/artifacts/model/MLmodel
   tar c plots | mlflow-artifacts put - file:///srv/mlflow/1/abc/artifacts/plots.tar
+  mlflow-artifacts doctor artifactory://art.example/artifactory/ml-models/1/abc/artifacts
 
 Exit codes:
   0    success
@@ -77,6 +78,8 @@ pub(crate) enum Command {
         /// The file or directory: a URI or a local path.
         location: OsString,
     },
+    /// Try out whether a store can be used, step by step, and say what to fix if it cannot.
+    Doctor(DoctorArguments),
     /// Show the known URI schemes, or the options of one.
     Schemes {
         /// Show the options of the stores of this scheme.
@@ -128,6 +131,8 @@ pub(crate) struct CopyArguments {
     /// Read everything again after it was written, and compare, where the store does not prove what it wrote.
     #[arg(long)]
     verify: bool,
+    #[command(flatten)]
+    properties: PropertyArguments,
     /// What to copy: a URI or a local path.
     pub(crate) source: OsString,
     /// Where to: a URI or a local path. A file goes into it if it is a directory or ends in a slash.
@@ -143,7 +148,8 @@ Examples:
   mlflow-artifacts cp model.bin file:///srv/mlflow/1/abc/artifacts/
   mlflow-artifacts cp -r ./model file:///srv/mlflow/1/abc/artifacts/model
   mlflow-artifacts cp -r --verify file:///srv/mlflow/1/abc/artifacts/model ./model
-  mlflow-artifacts cp -r --files 32 --memory 128MiB file:///srv/mlflow file:///mnt/nfs/mlflow";
+  mlflow-artifacts cp -r --files 32 --memory 128MiB file:///srv/mlflow file:///mnt/nfs/mlflow
+  mlflow-artifacts cp -r --property mlflow.run_id=abc ./model artifactory://art.example/artifactory/ml-models/1/abc";
 
 impl CopyArguments {
     /// How the transfer is to go.
@@ -154,6 +160,7 @@ impl CopyArguments {
             memory: self.memory.0,
             part_size: self.part_size.map(|size| size.0),
             verify: if self.verify { Verify::ReadBack } else { Verify::default() },
+            properties: self.properties.collected(),
         }
     }
 }
@@ -161,11 +168,74 @@ impl CopyArguments {
 /// `put`
 #[derive(Args)]
 pub(crate) struct PutArguments {
+    #[command(flatten)]
+    pub(crate) properties: PropertyArguments,
     /// What to write: a local file, or - for standard input.
     pub(crate) source: OsString,
     /// The file to write: a URI or a local path. It is replaced if it exists.
     pub(crate) location: OsString,
 }
+
+/// What is kept with artifacts that are written.
+#[derive(Args)]
+pub(crate) struct PropertyArguments {
+    /// Keep this property with each artifact, where the store can; may be repeated, also for one name with several values.
+    #[arg(long = "property", value_name = "NAME=VALUE")]
+    properties: Vec<Property>,
+}
+
+impl PropertyArguments {
+    /// All of them, with the values of each name in the order they were given.
+    pub(crate) fn collected(&self) -> Properties {
+        let mut collected = Properties::new();
+        for Property { name, value } in &self.properties {
+            collected.entry(name.clone()).or_default().push(value.clone());
+        }
+        collected
+    }
+}
+
+/// `NAME=VALUE`; the value may hold more `=`.
+#[derive(Clone)]
+struct Property {
+    name: String,
+    value: String,
+}
+
+impl FromStr for Property {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                Ok(Property { name: name.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("give NAME=VALUE, such as mlflow.run_id=abc"),
+        }
+    }
+}
+
+/// `doctor`
+#[derive(Args)]
+#[command(after_help = DOCTOR_AFTER_HELP)]
+pub(crate) struct DoctorArguments {
+    /// Write nothing.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Print a JSON object with the steps.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The directory that shall hold artifacts: a URI or a local path. It need not exist.
+    pub(crate) location: OsString,
+}
+
+const DOCTOR_AFTER_HELP: &str = "\
+Shows how the URI is understood, which options are in force and where they come from (never the value of a secret), what the \
+server says of itself, and what these credentials may do. For that it writes a small file with a name of its own \
+(.mlflow-artifacts-doctor-...) into the directory, reads, replaces and removes it. If it may not remove it, it says so. A \
+directory that is not there is made by this, and stays. --read-only writes nothing.
+
+It waits for seconds where a transfer would wait for minutes, unless the options say how long. The exit code is that of the \
+first step that failed; 0 means that everything works.";
 
 /// A number of things, at least one.
 #[derive(Clone, Copy)]

@@ -9,7 +9,9 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use mlflow_artifacts::{ArtifactMeta, ArtifactPath, ArtifactUri, Error, ErrorKind, Result, SharedStore};
+use mlflow_artifacts::{
+    ArtifactMeta, ArtifactPath, ArtifactUri, Capabilities, Error, ErrorKind, Properties, Result, SharedStore,
+};
 
 use crate::session::Session;
 
@@ -135,6 +137,25 @@ impl Place {
 
     pub(crate) async fn stat(&self) -> Result<ArtifactMeta> {
         self.named(self.store.stat(&self.path).await)
+    }
+
+    /// Whether the store keeps properties with artifacts.
+    pub(crate) fn keeps_properties(&self) -> bool {
+        self.store.capabilities().contains(Capabilities::PROPERTIES)
+    }
+
+    /// Refuses properties that the store would not keep, before anything is read or sent.
+    pub(crate) fn check_properties(&self, properties: &Properties) -> Result<()> {
+        if properties.is_empty() || self.keeps_properties() {
+            return Ok(());
+        }
+        let scheme = &self.store.info().scheme;
+        self.named(Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{scheme} stores keep no properties with their artifacts"),
+        )
+        .with_path(&self.path)
+        .with_help("leave --property out, or write to a store that keeps them (artifactory://...)")))
     }
 
     /// `result` with this store named in its error.

@@ -117,6 +117,11 @@ pub(crate) fn write_table(rows: &[Vec<String>]) -> io::Result<()> {
     output.flush()
 }
 
+/// `text` without anything that a terminal would obey. What a server says may hold such.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 fn unix_seconds(time: SystemTime) -> f64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),

@@ -58,6 +58,11 @@ impl Session {
     /// Opens the store at `uri`. A command that works with a second store names the scheme of that one: an option which
     /// only the other knows is none of this store's business.
     pub(crate) fn open(&self, uri: &ArtifactUri, other: Option<&str>) -> Result<SharedStore> {
+        self.registry.open_uri(uri, &self.config(uri, other))
+    }
+
+    /// The options for the store at `uri`; `other` as for [`Session::open`].
+    pub(crate) fn config(&self, uri: &ArtifactUri, other: Option<&str>) -> StoreConfig {
         let knows = |scheme: &str, name: &str| {
             self.registry.keys(scheme).is_some_and(|keys| keys.iter().any(|key| key.name == name))
         };
@@ -67,7 +72,7 @@ impl Session {
                 config.set(name, value);
             }
         }
-        self.registry.open_uri(uri, &config)
+        config
     }
 
     /// Awaits `work` of `transfer`, with a progress bar; a signal stops it cleanly.

@@ -23,6 +23,7 @@ pub(crate) async fn run(session: &Session, arguments: &CopyArguments) -> Result<
         target: Location::parse(&arguments.target)?,
         options: arguments.transfer_options(),
     };
+    copy.refuse_local_properties()?;
     if !arguments.recursive {
         return Ok(copy.file().await?);
     }
@@ -39,12 +40,25 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// What is downloaded keeps no properties.
+    fn refuse_local_properties(&self) -> Result<()> {
+        match &self.target {
+            Location::Local(_) if !self.options.properties.is_empty() => {
+                Err(Error::new(ErrorKind::InvalidArgument, "a local path keeps no properties")
+                    .with_operation("copy")
+                    .with_path(&self.target)
+                    .with_help("leave --property out, or name a store that keeps them"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn file(&self) -> Result<()> {
         match (&self.source, &self.target) {
             (Location::Local(source), _) => {
                 check_kind(find_local(source)?.is_dir(), false, &self.source)?;
                 let target = self.target.file_place(self.session, local_name(source)?, None).await?;
-                let transfer = self.transfer(&target);
+                let transfer = self.transfer_to(&target, &target)?;
                 let upload = transfer.upload_file(source, &target.path);
                 target.named_unless_about(source, self.session.watch(&transfer, upload).await)?;
             }
@@ -60,7 +74,7 @@ impl Copy<'_> {
                 let name = self.source_name()?;
                 let target = self.target.file_place(self.session, &name, Some(&self.source)).await?;
                 let (source, target) = in_one_store(self.session, source, target);
-                let transfer = self.transfer(&source);
+                let transfer = self.transfer_to(&target, &source)?;
                 let copy = transfer.copy_file(&source.path, &target.store, &target.path);
                 self.session.watch(&transfer, copy).await?;
             }
@@ -73,7 +87,7 @@ impl Copy<'_> {
             (Location::Local(source), _) => {
                 check_kind(!find_local(source)?.is_dir(), true, &self.source)?;
                 let target = self.target.root(self.session, None)?;
-                let transfer = self.transfer(&target);
+                let transfer = self.transfer_to(&target, &target)?;
                 let upload = transfer.upload_tree(source, &target.path);
                 target.named_unless_about(source, self.session.watch(&transfer, upload).await)
             }
@@ -87,11 +101,17 @@ impl Copy<'_> {
                 let source = self.stored_source(true).await?;
                 let target = self.target.root(self.session, Some(&self.source))?;
                 let (source, target) = in_one_store(self.session, source, target);
-                let transfer = self.transfer(&source);
+                let transfer = self.transfer_to(&target, &source)?;
                 let copy = transfer.copy_tree(&source.path, &target.store, &target.path);
                 self.session.watch(&transfer, copy).await
             }
         }
+    }
+
+    /// A transfer that works with `place`, and writes to `target`, which is to keep the properties.
+    fn transfer_to(&self, target: &Place, place: &Place) -> Result<Transfer> {
+        target.check_properties(&self.options.properties)?;
+        Ok(self.transfer(place))
     }
 
     fn transfer(&self, place: &Place) -> Transfer {

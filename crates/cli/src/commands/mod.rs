@@ -3,6 +3,7 @@
 mod cat;
 mod completions;
 mod copy;
+mod doctor;
 mod list;
 mod put;
 mod remove;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Put(arguments) => session.wait(put::run(&session, &arguments)),
         Command::Rm { recursive, location } => session.wait(remove::run(&session, &location, recursive)),
         Command::Stat { json, location } => session.wait(stat::run(&session, &location, json)),
+        Command::Doctor(arguments) => session.wait(doctor::run(&session, &arguments)),
         Command::Schemes { keys, json } => schemes::run(session.registry(), keys.as_deref(), json),
         Command::Completions { shell } => completions::run(shell),
     }

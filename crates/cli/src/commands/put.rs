@@ -14,7 +14,8 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts::{
-    ByteStream, Error, ErrorKind, Progress, PutBody, PutOptions, PutOutcome, Result, Transfer,
+    ByteStream, Error, ErrorKind, Progress, Properties, PutBody, PutOptions, PutOutcome, Result, Transfer,
+    TransferOptions,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -39,17 +40,21 @@ pub(crate) async fn run(session: &Session, arguments: &PutArguments) -> Result<(
             .into());
     }
     let place = location.place(session, None)?;
+    let properties = arguments.properties.collected();
+    place.check_properties(&properties)?;
     if arguments.source == "-" {
-        place.named(put_standard_input(session, &place).await)?;
+        place.named(put_standard_input(session, &place, properties).await)?;
     } else {
-        let (transfer, local) = (Transfer::new(place.store.clone()), Path::new(&arguments.source));
+        let options = TransferOptions { properties, ..TransferOptions::default() };
+        let transfer = Transfer::with_options(place.store.clone(), options);
+        let local = Path::new(&arguments.source);
         let upload = transfer.upload_file(local, &place.path);
         place.named_unless_about(local, session.watch(&transfer, upload).await)?;
     }
     Ok(())
 }
 
-async fn put_standard_input(session: &Session, place: &Place) -> Result<PutOutcome> {
+async fn put_standard_input(session: &Session, place: &Place, properties: Properties) -> Result<PutOutcome> {
     let stop = CancellationToken::new();
     let (stopping, moved) = (stop.clone(), Arc::new(AtomicU64::new(0)));
     let (counted, shown) = (Arc::clone(&moved), moved);
@@ -62,7 +67,8 @@ async fn put_standard_input(session: &Session, place: &Place) -> Result<PutOutco
         bytes_done: shown.load(Ordering::Relaxed),
         ..Progress::default()
     });
-    let put = place.store.put(&place.path, body, PutOptions::default());
+    let options = PutOptions { properties, ..PutOptions::default() };
+    let put = place.store.put(&place.path, body, options);
     let out_of_patience = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;

@@ -21,7 +21,8 @@ pub(crate) async fn run(session: &Session, location: &OsStr, recursive: bool) ->
         Deleted::Removed => {}
         Deleted::Absent => session.note(format_args!("{location}: nothing there")),
         Deleted::Kept => {
-            session.note(format_args!("{location}: kept, because this store is configured to delete nothing"))
+            session
+                .note(format_args!("{location}: kept, because this store is configured to delete nothing"));
         }
     }
     Ok(())

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 
 use indicatif::HumanBytes;
-use mlflow_artifacts::ArtifactMeta;
+use mlflow_artifacts::{ArtifactMeta, ErrorKind, Properties, Result};
 use serde::Serialize;
 
 use crate::exit::Failure;
-use crate::location::Location;
-use crate::output::{Entry, utc, write_json, write_table};
+use crate::location::{Location, Place};
+use crate::output::{Entry, printable, utc, write_json, write_table};
 use crate::session::Session;
 
 #[derive(Serialize)]
@@ -16,6 +16,9 @@ struct Details<'a> {
     #[serde(flatten)]
     entry: Entry<'a>,
     digest: Option<String>,
+    /// Left out where the store keeps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<Properties>,
     store: &'a str,
 }
 
@@ -25,9 +28,22 @@ pub(crate) async fn run(session: &Session, location: &OsStr, json: bool) -> Resu
     let details = Details {
         entry: Entry::new(&meta, meta.path.as_str()),
         digest: meta.digest.as_ref().map(ToString::to_string),
+        properties: properties(&place).await?,
         store: &place.store.info().root,
     };
     Ok(if json { write_json(&details) } else { write_table(&rows(&meta, &details)) }?)
+}
+
+/// What is kept with it; `None` if nothing can be, in this store or in this edition of its server.
+async fn properties(place: &Place) -> Result<Option<Properties>> {
+    if !place.keeps_properties() || place.path.is_root() {
+        return Ok(None);
+    }
+    match place.named(place.store.properties(&place.path).await) {
+        Ok(properties) => Ok(Some(properties)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is not known is left out.
@@ -42,5 +58,9 @@ fn rows(meta: &ArtifactMeta, details: &Details<'_>) -> Vec<Vec<String>> {
         ("digest", details.digest.clone()),
         ("store", Some(details.store.to_owned())),
     ];
-    rows.into_iter().filter_map(|(name, value)| Some(vec![name.to_owned(), value?])).collect()
+    let known = rows.into_iter().filter_map(|(name, value)| Some(vec![name.to_owned(), value?]));
+    let properties = details.properties.iter().flatten();
+    let kept = properties
+        .map(|(name, values)| vec![printable(&format!("property {name}")), printable(&values.join(", "))]);
+    known.chain(kept).collect()
 }

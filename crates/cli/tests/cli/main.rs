@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod artifactory;
 mod commands;
 mod confinement;
+mod doctor;
 mod failures;
 mod interrupt;
 mod support;

@@ -98,7 +98,7 @@ impl Finished {
     /// The standard output of a success.
     #[track_caller]
     pub(crate) fn success(self) -> String {
-        assert_eq!(self.code, Some(0), "{}", self.errors);
+        assert_eq!(self.code, Some(0), "{}{}", self.output, self.errors);
         self.output
     }
 
