@@ -233,7 +233,7 @@ typedef struct mlfa_transfer_options {
      */
     uint32_t verify;
     /**
-     * Bytes of content held in memory at once by all files together. 0: 48 MiB.
+     * Bytes of content held in memory at once by all files together. 0: 32 MiB.
      */
     uint64_t memory;
     /**

@@ -1,7 +1,7 @@
-//! Benchmarks: builds what is measured and runs `bench/local.py`.
+//! Benchmarks: builds what is measured and runs the scripts of `bench`.
 
 use crate::process::{Outcome, cargo, command, run};
-use crate::{library, root, target, tools};
+use crate::{emulator, library, root, target, tools};
 
 /// Measures, and unless it is a dry run writes `bench/RESULTS.md`.
 pub(crate) fn run_all(dry_run: bool) -> Outcome {
@@ -14,5 +14,10 @@ pub(crate) fn run_all(dry_run: bool) -> Outcome {
     let mut measure = command(tools::python()?, ["bench/local.py"]);
     measure.arg(target().join("release/mlflow-artifacts")).arg(&library.directory);
     measure.args((!dry_run).then_some("--write")).env("MLFLOW_DISABLE_TELEMETRY", "true");
-    run(&mut measure)
+    run(&mut measure)?;
+    let python = tools::python()?;
+    let mut artifactory = command(&python, ["bench/artifactory.py"]);
+    artifactory.arg(emulator::build()?).arg(target().join("release/mlflow-artifacts")).arg(&python);
+    artifactory.args(if dry_run { &[][..] } else { &["--append", "bench/RESULTS.md"] });
+    run(&mut artifactory)
 }

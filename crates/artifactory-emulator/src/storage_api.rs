@@ -186,7 +186,8 @@ fn last_modified(call: &Call, target: &Target, repository: &Repository) -> axum:
     let newest = itself
         .into_iter()
         .chain(repository.below(&target.path))
-        .max_by_key(|(_, item)| item.details.modified);
+        // A file and its folder may have been written in the same millisecond.
+        .max_by_key(|(_, item)| (item.details.modified, item.file.is_some()));
     let (path, modified) = newest.map_or((&target.path, 0), |(path, item)| (path, item.details.modified));
     let newest = Target { path: path.clone(), ..target.clone() };
     let value = json!({ "uri": storage_uri(call, &newest), "lastModified": iso(modified) });

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use artifactory_emulator::{Builder, Edition, Emulator, Permissions, Redirect, RepositoryKind};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use support::{Answer, encode, exchange, glob};
 
@@ -33,6 +34,9 @@ struct Case {
     response: Expected,
     #[serde(default)]
     then: Vec<Step>,
+    /// What a client makes of it: for the test of the store.
+    #[serde(default, rename = "client")]
+    _client: IgnoredAny,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -90,6 +94,8 @@ struct Step {
     r#as: Option<String>,
     request: Request,
     response: Expected,
+    #[serde(default, rename = "client")]
+    _client: IgnoredAny,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,6 +1,7 @@
 //! Who asks: where the credentials come from, when they are read again, and when they are not tried again.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ pub(crate) struct Auth {
     /// Where they come from, in words without secrets.
     origin: String,
     state: Mutex<State>,
+    /// Whether the server has accepted them, and what those wait for who want to know.
+    is_accepted: AtomicBool,
+    asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -36,7 +40,13 @@ struct State {
 
 impl Auth {
     fn new(source: Source, origin: impl Into<String>) -> Self {
-        Auth { source, origin: origin.into(), state: Mutex::default() }
+        Auth {
+            source,
+            origin: origin.into(),
+            state: Mutex::default(),
+            is_accepted: AtomicBool::new(false),
+            asking: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The first of: an option that the caller set, the user and password of the URI, the environment, `.netrc`, nobody.
@@ -72,6 +82,30 @@ impl Auth {
         }
     }
 
+    /// Lets one request through, and the others when it is answered, until one was not refused: sixteen log-ins with a wrong
+    /// password at once lock a user out. Fails as [`Auth::credential`] if the one before was refused.
+    pub(crate) async fn first(&self) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>> {
+        if self.is_anonymous() || self.is_accepted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let asking = self.asking.lock().await;
+        if self.is_accepted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        self.credential()?;
+        Ok(Some(asking))
+    }
+
+    /// Notes that the server took the credentials.
+    pub(crate) fn accepted(&self) {
+        self.is_accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// What to do about credentials that the server refuses.
+    pub(crate) fn correct_them(&self) -> String {
+        format!("correct the credentials, which come from {}", self.origin)
+    }
+
     /// Whether nobody in particular asks.
     pub(crate) fn is_anonymous(&self) -> bool {
         matches!(self.source, Source::Anonymous)
@@ -87,14 +121,14 @@ impl Auth {
             && at.elapsed() < REFUSAL_HOLDS
         {
             let message = "the server has just refused these credentials; they were not sent again, lest it lock the user out";
-            return Err(Error::new(ErrorKind::Unauthenticated, message)
-                .with_help(format!("correct the credentials, which come from {}", self.origin)));
+            return Err(Error::new(ErrorKind::Unauthenticated, message).with_help(self.correct_them()));
         }
         Ok(Some(credential))
     }
 
     /// Notes that the server refused these credentials. Says whether there are others by now.
     pub(crate) fn refused(&self, refused: &Credential) -> bool {
+        self.is_accepted.store(false, Ordering::Relaxed);
         let mut state = self.state();
         state.token = None;
         match self.current(&mut state) {
@@ -111,10 +145,12 @@ impl Auth {
             Source::Anonymous => Ok(None),
             Source::Fixed(credential) => Ok(Some(credential.clone())),
             Source::TokenFile(path) => {
-                let token = match &state.token {
-                    Some((token, read)) if read.elapsed() < TOKEN_IS_FRESH => token.clone(),
-                    _ => read_token(path)?,
-                };
+                if let Some((token, read)) = &state.token
+                    && read.elapsed() < TOKEN_IS_FRESH
+                {
+                    return Ok(Some(Credential::Bearer(token.clone())));
+                }
+                let token = read_token(path)?;
                 state.token = Some((token.clone(), Instant::now()));
                 Ok(Some(Credential::Bearer(token)))
             }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::auth::Auth;
 use crate::config::Place;
-use crate::error::{is_artifactory, malformed, refusal};
+use crate::error::{absent, is_artifactory, malformed, refusal};
 use crate::list::ListMethod;
 use crate::names::encode_path;
 use crate::upload::Learned;
@@ -89,15 +89,22 @@ impl Client {
     /// [`Transient`](Retry::Transient) if there are other credentials by now.
     pub(crate) async fn send(&self, request: Request) -> Result<Response> {
         let credential = request.credential().cloned();
+        // Of many requests at once one finds out whether the credentials are accepted.
+        let first = self.auth.first().await?;
         let response = self.http.send(request).await?;
         if response.status() != 401 {
+            self.auth.accepted();
             return Ok(response);
         }
         let error = refusal(response).await;
-        match credential {
-            Some(credential) if self.auth.refused(&credential) => Err(error.with_retry(Retry::Transient)),
-            _ => Err(error),
+        let Some(credential) = credential else { return Err(error) };
+        if self.auth.refused(&credential) {
+            return Err(error.with_retry(Retry::Transient));
         }
+        drop(first);
+        // The answer to a HEAD has no words of the server's own.
+        let is_explained = error.message().contains(": ");
+        Err(if is_explained { error } else { error.with_help(self.auth.correct_them()) })
     }
 
     /// What the server says about `full` without sending its content.
@@ -153,7 +160,7 @@ impl Client {
         const LARGEST: usize = 64 << 20;
         let response = self.call(Method::GET, self.storage_url(full, query)?, &[200, 404]).await?;
         if response.status() == 404 {
-            return if is_artifactory(&response) { Ok(None) } else { Err(refusal(response).await) };
+            return absent(response).await.map(|()| None);
         }
         let text = response.text(LARGEST).await?;
         serde_json::from_str(&text).map(Some).map_err(|_| malformed("is not the JSON of its storage API"))
@@ -163,24 +170,31 @@ impl Client {
 impl Client {
     /// Who asks, and what answers.
     pub(crate) async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        const LARGEST: usize = 1 << 20;
         #[derive(Deserialize)]
-        struct Version {
+        struct System {
             version: String,
             license: Option<String>,
+            revision: Option<String>,
         }
-        const LARGEST: usize = 1 << 20;
+        // The open source edition says OSS here, and a licensed one the hash of its licence.
+        let edition = |license: &str| match license.to_ascii_uppercase().as_str() {
+            name @ ("OSS" | "JCR" | "CE") => name.to_owned(),
+            _ => "licensed (Pro or above)".to_owned(),
+        };
         let response = self.call(Method::GET, self.url("/api/system/version")?, &[200]).await?;
         let is_ours = is_artifactory(&response);
         let text = response.text(LARGEST).await?;
-        let version: Version = match serde_json::from_str(&text) {
-            Ok(version) if is_ours => version,
+        let version = match serde_json::from_str::<System>(&text) {
+            Ok(version) if is_ours || version.revision.is_some() => version,
             _ => return Err(malformed("to a question for its version is not that of an Artifactory")),
         };
         Ok(vec![
             ("credentials", self.auth.describe()),
             ("address", self.place.base.clone()),
             ("server", format!("Artifactory {}", version.version)),
-            ("license", version.license.unwrap_or_else(|| "not told".to_owned())),
+            ("edition", version.license.as_deref().map_or_else(|| "not told".to_owned(), edition)),
+            ("repository and path", self.place.root.to_string()),
         ])
     }
 }

@@ -12,7 +12,8 @@ use mlflow_artifacts_http::{Method, Request, Response, Url, same_origin};
 use percent_encoding::percent_decode_str;
 
 use crate::client::Client;
-use crate::error::{is_artifactory, malformed, refusal};
+use crate::error::{absent, is_artifactory, malformed, refusal};
+use crate::names::is_checksum;
 
 /// How many redirects one request may take.
 const MOST_HOPS: usize = 5;
@@ -59,18 +60,24 @@ impl Content {
 /// What stands at `path`.
 pub(crate) async fn stat(client: &Client, path: &ArtifactPath) -> Result<ArtifactMeta> {
     let full = client.full(path);
+    if is_checksum(path) {
+        // The server would answer with the checksum that it computes.
+        return stat_by_info(client, path, &full).await;
+    }
     let response = client.head(&full).await?;
+    if let (200, Some(content), Some(size)) =
+        (response.status(), Content::of(&response), content_length(&response))
+    {
+        return Ok(content.meta(path, size));
+    }
     match response.status() {
-        200 => match (Content::of(&response), content_length(&response)) {
-            (Some(content), Some(size)) => Ok(content.meta(path, size)),
-            // 6.20 answers a folder like this, and 7 redirects.
-            _ if is_artifactory(&response) => stat_by_info(client, path, &full).await,
-            _ => Err(refusal(response).await),
-        },
         301 | 302 | 303 | 307 | 308 if leads_into_directory(&response) => {
             Ok(ArtifactMeta::directory(path.clone()))
         }
         404 if is_artifactory(&response) => Err(not_found()),
+        // 6.20 answers a folder with 200; a proxy may name another host in the redirect of a folder, and strip the headers that show
+        // whose word a 404 is.
+        200 | 301 | 302 | 303 | 307 | 308 | 404 => stat_by_info(client, path, &full).await,
         _ => Err(refusal(response).await),
     }
 }
@@ -106,6 +113,10 @@ fn leads_into_directory(response: &Response) -> bool {
 
 /// Begins to read the file at `path`.
 pub(crate) async fn get(client: &Arc<Client>, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
+    if is_checksum(path) {
+        let is_directory = stat(client, path).await?.is_directory();
+        return Err(if is_directory { is_a_directory() } else { not_found() });
+    }
     let reader = Reader { client: Arc::clone(client), full: client.full(path) };
     let asked = match wanted(options.range) {
         Some(asked) => asked,
@@ -194,16 +205,16 @@ impl Reader {
                 }
                 301 | 302 | 303 | 307 | 308 => {
                     let Some(next) = response.redirect() else { return Err(refusal(response).await) };
-                    request = next?;
                     if content.is_none() {
                         // The storage tells nothing of its content: the server does.
                         content = Some(self.described().await?);
                     }
                     check_pinned(content.as_ref(), pinned)?;
+                    request = next?;
                 }
-                404 if is_storage || is_artifactory(&response) => return Err(not_found()),
-                // The signature has expired: the server signs again.
-                400 | 401 | 403 if is_storage => {
+                404 if !is_storage => return Err(absent(response).await.err().unwrap_or_else(not_found)),
+                // The signature has expired, or the storage lags behind: the server signs again.
+                400 | 401 | 403 | 404 if is_storage => {
                     return Err(response
                         .into_error()
                         .await
@@ -232,7 +243,10 @@ impl Reader {
         let response = self.client.head(&self.full).await?;
         match Content::of(&response) {
             Some(content) if response.status() == 200 => Ok(content),
-            _ => Err(refusal(response).await),
+            _ => match self.client.storage(&self.full, "").await? {
+                Some(info) if info.get("children").is_some() => Err(is_a_directory()),
+                _ => Err(refusal(response).await),
+            },
         }
     }
 
@@ -310,8 +324,9 @@ impl Resuming {
                     return Ok(Some(piece));
                 }
                 Ok(None) if self.position >= self.end => return Ok(None),
-                Err(error) if error.retry() != Retry::Transient || self.cuts == MOST_CUTS => {
-                    return Err(error);
+                Err(error) if error.retry() != Retry::Transient => return Err(error),
+                Err(error) if self.cuts == MOST_CUTS && self.position < self.end => {
+                    return Err(error.with_retry(Retry::Exhausted));
                 }
                 Ok(None) | Err(_) => {}
             }

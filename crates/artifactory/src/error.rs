@@ -1,6 +1,6 @@
 //! What Artifactory's refusals mean, and what to do about them.
 
-use mlflow_artifacts_core::{Error, ErrorKind, Retry};
+use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use mlflow_artifacts_http::Response;
 
 /// The phrases of a file that stands where a folder is meant, and the other way round. Which status carries them differs
@@ -8,14 +8,19 @@ use mlflow_artifacts_http::Response;
 const FILE_EXPECTED: &str = "Expected a file but found a folder";
 const FOLDER_EXPECTED: &str = "Expected a folder but found a file";
 
-/// Whether an answer comes from an Artifactory, or at least from something that speaks its errors: a page of a proxy that says
-/// 404 must not be taken for the word of a store.
+/// Whether the headers of an answer are those of an Artifactory.
 pub(crate) fn is_artifactory(response: &Response) -> bool {
     let mut names = response.header_names();
     names.any(|name| {
         name.starts_with("x-jfrog") || name.starts_with("x-artifactory") || name.starts_with("x-checksum")
     }) || response.header("server").is_some_and(|server| server.contains("Artifactory"))
-        || response.header("content-type").is_some_and(|kind| kind.contains("json"))
+}
+
+/// Takes a 404 for what it says, if it is the word of an Artifactory: by its headers, or by the form of its error. The page of
+/// a proxy, or of another server, must not make a store look empty.
+pub(crate) async fn absent(response: Response) -> Result<()> {
+    let error = refusal(response).await;
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// The error of an answer that nobody expected.
@@ -26,9 +31,11 @@ pub(crate) async fn refusal(response: Response) -> Error {
         return redirected(&response);
     }
     let error = response.into_error().await;
+    let is_ours = is_ours || error.provider_code().is_some();
     match error.http_status() {
         Some(404 | 405 | 200..300) if !is_ours => stranger(error),
-        Some(400) if error.message().contains("Pro") => error.into_kind(ErrorKind::Unsupported),
+        // The words of the edition without a licence; a path or a property may have "Pro" in it too.
+        Some(400) if error.message().contains("Artifactory Pro") => error.into_kind(ErrorKind::Unsupported),
         _ => explained(error),
     }
 }
@@ -97,10 +104,15 @@ fn explained(error: Error) -> Error {
         Some(405) => error.with_help(
             "a virtual repository takes uploads only with a default deployment repository: name a local one",
         ),
-        Some(409) if says("hecksum") => error.into_kind(ErrorKind::ChecksumMismatch),
-        Some(409) => error.into_kind(ErrorKind::InvalidPath).with_help(
+        // The name stands in the message: it may have such words too.
+        Some(409) if says("hecksum") && !says("include/exclude patterns") => {
+            error.into_kind(ErrorKind::ChecksumMismatch)
+        }
+        Some(409) if says("include/exclude patterns") => error.into_kind(ErrorKind::InvalidPath).with_help(
             "the repository's patterns exclude this name: rename the artifact, or change the patterns",
         ),
+        // Two deploys that make the same folder may meet in the server's database.
+        Some(409) => error.with_retry(Retry::Transient),
         Some(413) if says("quota") || says("disk usage") => error
             .into_kind(ErrorKind::NoSpace)
             .with_help("the server has no space left: free some, or ask its administrator"),

@@ -19,10 +19,12 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::client::Client;
 use crate::download::stat;
-use crate::error::{is_artifactory, malformed, refusal};
+use crate::error::{absent, malformed, refusal};
 
 /// How many entries may be parsed ahead of whoever reads them.
-const PARSED_AHEAD: usize = 1024;
+///
+/// While nobody reads, the server's answer waits, and a server waits for a minute or so: few trees have more than this.
+const PARSED_AHEAD: usize = 32_768;
 /// How many folders or files are looked at together where nothing better is allowed.
 const AT_ONCE: usize = 16;
 
@@ -77,15 +79,15 @@ async fn begin(client: Arc<Client>, directory: ArtifactPath, recursive: bool) ->
             ListMethod::Walk => return walk(&client, &directory, recursive).await,
         };
         match listed {
-            Err(error) if is_refused(&error) => method.worse(&client),
+            // What the edition lacks it lacks for every directory.
+            Err(error) if error.kind() == ErrorKind::Unsupported => method.worse(&client),
+            // What this user may not see is another matter: folder by folder it is told, where a query leaves it out.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return walk(&client, &directory, recursive).await;
+            }
             listed => return listed,
         }
     }
-}
-
-/// Whether the edition (400 with "Pro") or this user (401 for anonymous, 403) may not list like this.
-fn is_refused(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
 }
 
 // --- ?list
@@ -110,7 +112,7 @@ async fn file_list(client: &Arc<Client>, directory: &ArtifactPath, recursive: bo
     let response = client.call(Method::GET, client.storage_url(&full, &query)?, &[200, 400, 404]).await?;
     match response.status() {
         200 => {}
-        404 if is_artifactory(&response) => return Ok(stream::empty().boxed()),
+        404 => return absent(response).await.map(|()| stream::empty().boxed()),
         _ => {
             let error = refusal(response).await;
             // A file where a folder is meant has no entries.
@@ -231,7 +233,7 @@ async fn query(client: &Arc<Client>, directory: &ArtifactPath, recursive: bool) 
     );
     let headers = [("content-type", "text/plain")];
     let url = client.url("/api/search/aql")?;
-    let response = client.call_with(Method::POST, url, &headers, &text, &[200, 400, 401]).await?;
+    let response = client.call_with(Method::POST, url, &headers, &text, &[200, 400]).await?;
     if response.status() != 200 {
         // A query that is too long, or that this server does not understand.
         return Err(refusal(response).await.into_kind(ErrorKind::Unsupported));
@@ -243,7 +245,8 @@ async fn query(client: &Arc<Client>, directory: &ArtifactPath, recursive: bool) 
     });
     let mut entries: Vec<ArtifactMeta> = entries.try_collect().await?;
     if entries.is_empty() {
-        return Ok(stream::empty().boxed());
+        // A query leaves out what the user may not see. Whether that is all there is, the folder tells.
+        client.storage(&full, "").await?;
     }
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(stream::iter(entries.into_iter().map(Ok)).boxed())
@@ -342,13 +345,13 @@ fn stream_array<T: DeserializeOwned + Send + 'static>(
             serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(64 << 10, bridge));
         let object = Object { field, parsed: &parsed, element: PhantomData };
         let outcome = json.deserialize_map(object).and_then(|()| json.end());
-        if let Err(error) = outcome {
-            // If nobody listens any more, nobody wants to know.
-            let _ = parsed.blocking_send(Err(parse_error(error)));
-        }
+        // If nobody listens any more, nobody wants to know.
+        let _ = parsed.blocking_send(outcome.map(|()| None).map_err(parse_error));
     });
-    stream::unfold(elements, |mut elements| async {
-        elements.recv().await.map(|element| (element, elements))
+    stream::try_unfold(elements, |mut elements| async {
+        let lost = || Err(Error::new(ErrorKind::Internal, "the parser of the listing is gone"));
+        let element = elements.recv().await.unwrap_or_else(lost)?;
+        Ok(element.map(|element| (element, elements)))
     })
     .boxed()
 }
@@ -368,7 +371,7 @@ fn parse_error(error: serde_json::Error) -> Error {
 /// Reads an object, and sends the elements of one of its arrays.
 struct Object<'a, T> {
     field: &'static str,
-    parsed: &'a mpsc::Sender<Result<T>>,
+    parsed: &'a mpsc::Sender<Result<Option<T>>>,
     element: PhantomData<T>,
 }
 
@@ -403,7 +406,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Object<'_, T> {
 }
 
 struct Elements<'a, T> {
-    parsed: &'a mpsc::Sender<Result<T>>,
+    parsed: &'a mpsc::Sender<Result<Option<T>>>,
     element: PhantomData<T>,
 }
 
@@ -424,7 +427,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Elements<'_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
         while let Some(element) = array.next_element()? {
-            if self.parsed.blocking_send(Ok(element)).is_err() {
+            if self.parsed.blocking_send(Ok(Some(element))).is_err() {
                 return Err(de::Error::custom("nobody reads the listing any more"));
             }
         }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{Error, ErrorKind, PutOutcome, Result, Retry, Secret, SourceFile};
-use mlflow_artifacts_http::{Body, Credential, Method, Request, Response, Url};
+use mlflow_artifacts_http::{Body, Credential, Method, Request, Response, Url, one_line};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use crate::client::{Client, is_passing};
+use crate::client::Client;
 use crate::error::{malformed, refusal};
 use crate::upload::{Deploy, Known, Progress, deploy_by_checksum, observed, read_file};
 
@@ -64,7 +64,7 @@ pub(crate) async fn put(
     let Some(upload) = begin(client, deploy, part).await? else { return Ok(None) };
     let finished = async {
         put_parts(&upload, deploy, known, source, part << 20).await?;
-        upload.join(known).await
+        upload.join(deploy, known).await
     };
     let token = match finished.await {
         Ok(token) => token,
@@ -74,7 +74,7 @@ pub(crate) async fn put(
             return Err(error);
         }
     };
-    let deployed = client.http.retry(|| deploy_by_checksum(client, deploy, known, token.as_deref())).await?;
+    let deployed = client.http.retry(|| deploy_by_checksum(client, deploy, known, token.as_ref())).await?;
     deployed
         .map(Some)
         .ok_or_else(|| malformed("to the last step of an upload in parts is that it has no such content"))
@@ -139,7 +139,8 @@ impl InParts<'_> {
     ) -> Result<()> {
         let response = self.once("urlPart", &format!("?partNumber={number}")).await?;
         let PartUrl { url } = json(ok(response, 200).await?).await?;
-        let url = Url::parse(&url).map_err(|_| malformed("names no address for a part"))?;
+        let url = Url::parse(&url).ok().filter(|url| self.is_fit(url));
+        let url = url.ok_or_else(|| malformed("names no address that a part may go to"))?;
         let body = observed(read_file(source, start, length), deploy, start, progress);
         // Signed, and by whoever signed it meant for whoever holds it: our credentials stay here.
         let request = Request::new(Method::PUT, url).signed().with_body(Body::Stream(body, Some(length)));
@@ -152,29 +153,35 @@ impl InParts<'_> {
         }
     }
 
+    /// Whether content may go there: never without TLS if the server has it.
+    fn is_fit(&self, url: &Url) -> bool {
+        url.scheme() == "https" || (url.scheme() == "http" && self.client.place.base.starts_with("http:"))
+    }
+
     /// Has the server join the parts, and waits until it has. Answers the token for the last step.
-    async fn join(&self, known: &Known) -> Result<Option<String>> {
+    async fn join(&self, deploy: &Deploy, known: &Known) -> Result<Option<Secret>> {
         let complete = format!("?sha1={}", known.sha1.hex());
         self.step("complete", &complete).await?;
         let (mut completes, mut delay) = (1, FIRST_POLL);
         loop {
             sleep(delay).await;
+            deploy.options.advance(0)?;
             delay = (delay * 2).min(SLOWEST_POLL);
-            let response = self.once("status", "").await?;
-            let joining = match response.status() {
-                200 => json::<Joining>(response).await?,
-                status if is_passing(status) => continue,
-                _ => return Err(refusal(response).await),
-            };
+            let joining: Joining = self
+                .client
+                .http
+                .retry(|| async { json(ok(self.once("status", "").await?, 200).await?).await })
+                .await?;
             match joining.status.as_str() {
-                "FINISHED" => return Ok(joining.checksum_token),
+                "FINISHED" => return Ok(joining.checksum_token.map(Secret::new)),
                 "RETRYABLE_ERROR" if completes < MOST_COMPLETES => {
                     completes += 1;
                     self.step("complete", &complete).await?;
                 }
                 "PARTS" | "QUEUED" | "PROCESSING" => {}
                 other => {
-                    let told = joining.error.unwrap_or_default();
+                    let told = one_line(&joining.error.unwrap_or_default());
+                    let told = told.replace(self.token.expose(), "***");
                     return Err(Error::new(
                         ErrorKind::Unavailable,
                         format!("the server could not join the parts: {other} {told}"),

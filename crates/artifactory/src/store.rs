@@ -18,7 +18,7 @@ use crate::auth::Auth;
 use crate::client::Client;
 use crate::config::Place;
 use crate::download::{self, is_a_directory};
-use crate::error::{is_artifactory, malformed, refusal};
+use crate::error::{malformed, refusal};
 use crate::upload::{Content, Deploy, Known, deploy_by_checksum};
 use crate::{SCHEME, list, names, upload};
 
@@ -62,11 +62,10 @@ impl ArtifactoryStore {
         if path.is_root() || below.is_empty() { Err(is_a_directory()) } else { Ok(full) }
     }
 
-    /// The full path of what is to be read. A name that cannot be held is one that is not there: the server would answer
-    /// something else, such as the checksum that it computes for `a.sha256`.
+    /// The full path of what is to be read. A name that cannot be held is one that is not there.
     fn existing(&self, path: &ArtifactPath) -> Result<ArtifactPath> {
         let full = self.client.full(path);
-        names::check(&full).map(|()| full).map_err(|error| error.into_kind(ErrorKind::NotFound))
+        names::check_readable(&full).map(|()| full).map_err(|error| error.into_kind(ErrorKind::NotFound))
     }
 
     /// Artifactory's own copy goes *into* a target that is a folder, and Pro alone has it. A deploy by checksum does the same
@@ -115,7 +114,8 @@ impl ArtifactoryStore {
             // None are kept, or there is nothing that could have any.
             return self.stat_at(path).await.map(|_| Properties::new());
         };
-        let properties: Result<Properties, _> = serde_json::from_value(answer["properties"].take());
+        let kept = answer.get_mut("properties").map(serde_json::Value::take).unwrap_or_default();
+        let properties: Result<Properties, _> = serde_json::from_value(kept);
         let mut properties = properties.map_err(|_| malformed("to a question for properties has none"))?;
         // 6.20 notes with it that the content was deployed by its checksum: that is not the artifact's.
         properties.remove(names::PROPERTY_OF_THE_SERVER);
@@ -124,7 +124,7 @@ impl ArtifactoryStore {
 
     async fn delete_at(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
         let Ok(full) = self.existing(path) else { return Ok(Deleted::Absent) };
-        if self.client.keeps_everything || !options.recursive {
+        if self.client.keeps_everything || !options.recursive || names::is_checksum(path) {
             // The server's delete is recursive, and asks nobody.
             match self.stat_at(path).await {
                 Ok(meta) if meta.is_directory() && !options.recursive => {
@@ -137,14 +137,14 @@ impl ArtifactoryStore {
             }
         }
         if Client::split(&full)?.1.is_empty() {
-            return self.empty_repository().await;
+            return self.empty_repository(path).await;
         }
         self.client.delete(&full).await
     }
 
     /// Everything in a repository, which itself only an administrator may delete, and nobody means to.
-    async fn empty_repository(&self) -> Result<Deleted> {
-        let children = list::list(Arc::clone(&self.client), ArtifactPath::root(), false);
+    async fn empty_repository(&self, path: &ArtifactPath) -> Result<Deleted> {
+        let children = list::list(Arc::clone(&self.client), path.clone(), false);
         let deletions =
             children.map_ok(|child| async move { self.client.delete(&self.client.full(&child.path)).await });
         let deleted: Vec<_> = deletions.try_buffer_unordered(DELETES_AT_ONCE).try_collect().await?;
@@ -157,7 +157,11 @@ impl ArtifactoryStore {
         if Client::split(&full)?.1.is_empty() {
             return Ok(());
         }
-        self.client.call(Method::PUT, self.client.content_url(&full, "/")?, &[200, 201]).await.map(drop)
+        let response =
+            self.client.call(Method::PUT, self.client.content_url(&full, "/")?, &[200, 201]).await?;
+        // A login page is 200 as well, and makes nothing.
+        let is_item = response.header("content-type").is_some_and(|kind| kind.contains("json"));
+        if is_item { Ok(()) } else { Err(refusal(response).await) }
     }
 }
 
@@ -169,12 +173,34 @@ impl Client {
         }
         // All or nothing, where the server can.
         let response =
-            self.call(Method::DELETE, self.content_url(full, "?atomic=true")?, &[200, 204, 404]).await?;
+            self.call(Method::DELETE, self.content_url(full, "?atomic=true")?, &[204, 404]).await?;
         match response.status() {
-            404 if is_artifactory(&response) => Ok(Deleted::Absent),
-            404 => Err(refusal(response).await),
+            404 => {
+                let error = refusal(response).await;
+                match error.kind() {
+                    ErrorKind::NotFound if error.message().contains("Could not locate artifact") => {
+                        Ok(Deleted::Absent)
+                    }
+                    // Without its words it may be that of a virtual repository.
+                    ErrorKind::NotFound => self.is_absent(full).await,
+                    _ => Err(error),
+                }
+            }
             _ => Ok(Deleted::Removed),
         }
+    }
+
+    /// After a delete that found nothing. A virtual repository says so of everything, for it deletes nothing.
+    async fn is_absent(&self, full: &ArtifactPath) -> Result<Deleted> {
+        if self.head(full).await?.status() == 404 {
+            return Ok(Deleted::Absent);
+        }
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "the server deletes nothing through this repository, and it is still there",
+        )
+        .with_http_status(404)
+        .with_help("name the local repository that has it: a virtual one only shows it"))
     }
 }
 

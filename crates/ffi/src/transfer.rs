@@ -69,7 +69,7 @@ pub struct mlfa_transfer_options {
     pub parts: u32,
     /// What is compared afterwards: one of `MLFA_VERIFY_...`.
     pub verify: u32,
-    /// Bytes of content held in memory at once by all files together. 0: 48 MiB.
+    /// Bytes of content held in memory at once by all files together. 0: 32 MiB.
     pub memory: u64,
     /// Bytes of each part of a large file. 0: chosen by the file's size and the store's limits.
     pub part_size: u64,

@@ -1,5 +1,6 @@
 //! Sending, and sending again.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,16 +24,40 @@ const LONGEST_DELAY: Duration = Duration::from_secs(16);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 /// How often a server is tried that has never answered: it is more likely to be misspelled than to come back.
 const ATTEMPTS_AT_A_STRANGER: u32 = 3;
+/// How many runtimes keep connections at the same time.
+const MOST_RUNTIMES: usize = 8;
 
 /// Sends requests over connections that it keeps. See the [crate's documentation](crate).
-#[derive(Debug)]
 pub struct HttpClient {
     options: HttpOptions,
-    /// Connections are served by tasks of one runtime: another one (after a fork, or of another thread) gets its own.
-    current: Mutex<Option<(Id, reqwest::Client)>>,
+    current: Mutex<Vec<Current>>,
     /// Whether a server has answered ever.
     answered: AtomicBool,
     requests: AtomicU64,
+}
+
+/// Connections, which are served by tasks of one runtime in one process: another one gets its own.
+struct Current {
+    process: u32,
+    runtime: Id,
+    client: reqwest::Client,
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // A parent's connections: closing them would wake threads that a fork has not brought along, and may find their locks
+            // closed for ever.
+            std::mem::forget(self.client.clone());
+        }
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the connections: they know the proxy's password.
+        f.debug_struct("HttpClient").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl HttpClient {
@@ -41,7 +66,7 @@ impl HttpClient {
     pub fn new(options: HttpOptions) -> Self {
         HttpClient {
             options,
-            current: Mutex::new(None),
+            current: Mutex::default(),
             answered: AtomicBool::new(false),
             requests: AtomicU64::new(0),
         }
@@ -57,8 +82,10 @@ impl HttpClient {
         let trace = Trace::begin(&self.requests, &request, self.options.trace);
         let headers = request.all_headers()?;
         let builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
+        let patience =
+            if request.is_long_work { self.options.commit_timeout } else { self.options.read_timeout };
         let (builder, upload) = prepare(builder, std::mem::replace(&mut request.body, Body::None));
-        let answer = self.await_answer(builder.send(), upload).await;
+        let answer = self.await_answer(builder.send(), upload, patience).await;
         match answer {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
@@ -76,13 +103,14 @@ impl HttpClient {
         &self,
         send: impl Future<Output = reqwest::Result<reqwest::Response>>,
         upload: Option<Upload>,
+        patience: Duration,
     ) -> Result<reqwest::Response> {
         let Some(upload) = upload else {
-            let answer = timeout(self.options.read_timeout, send).await;
-            return answer.map_err(|_| silence(self.options.read_timeout))?.map_err(transport_error);
+            let answer = timeout(patience, send).await;
+            return answer.map_err(|_| silence(patience))?.map_err(transport_error);
         };
         let watched = upload.watch(send, self.options.read_timeout, self.options.commit_timeout).await;
-        watched.ok_or_else(|| silence(self.options.read_timeout))?.map_err(|error| {
+        watched.map_err(silence)?.map_err(|error| {
             // What broke the body off is what happened; the transport only noticed.
             upload.error().unwrap_or_else(|| transport_error(error))
         })
@@ -108,7 +136,7 @@ impl HttpClient {
                 Err(error) => error,
             };
             let asked = error.retry_after().unwrap_or_default();
-            let is_stranger = error.kind() == ErrorKind::Connection
+            let is_stranger = matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout)
                 && !self.answered.load(Ordering::Relaxed)
                 && attempts >= ATTEMPTS_AT_A_STRANGER;
             match delays.next() {
@@ -123,17 +151,23 @@ impl HttpClient {
 
     /// Forgets the connections. A request after it makes new ones.
     pub fn close(&self) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn client(&self) -> Result<reqwest::Client> {
-        let runtime = Handle::current().id();
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = current.as_ref().filter(|(made_in, _)| *made_in == runtime) {
+        let (process, runtime) = (std::process::id(), Handle::current().id());
+        let current = || self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = |current: &&Current| current.process == process && current.runtime == runtime;
+        if let Some(Current { client, .. }) = current().iter().find(is_ours) {
             return Ok(client.clone());
         }
+        // Not while others wait: it reads files. Of two that are made at once both work.
         let client = build(&self.options)?;
-        *current = Some((runtime, client.clone()));
+        let mut current = current();
+        if current.len() == MOST_RUNTIMES {
+            current.remove(0);
+        }
+        current.push(Current { process, runtime, client: client.clone() });
         Ok(client)
     }
 }
@@ -143,6 +177,8 @@ fn build(options: &HttpOptions) -> Result<reqwest::Client> {
         .tls_backend_preconfigured(tls::config(options)?)
         .user_agent(&options.user_agent)
         .connect_timeout(options.connect_timeout)
+        // A server that takes nothing for a while is silent, not gone: without this the system cuts it off after 30 s.
+        .tcp_user_timeout(options.read_timeout)
         // Followed by the backend, which knows what its server means by one.
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -155,17 +191,28 @@ fn build(options: &HttpOptions) -> Result<reqwest::Client> {
 }
 
 fn proxies(proxies: &Proxies) -> Result<Vec<reqwest::Proxy>> {
-    let exceptions = proxies.none_for.as_deref().and_then(NoProxy::from_string);
-    let made = |proxy: reqwest::Result<reqwest::Proxy>| {
-        let proxy = proxy.map_err(|_| {
-            Error::new(ErrorKind::InvalidConfig, "the address of the proxy is no URL")
-                .with_help("give http://host:port")
-        })?;
+    type Make = fn(&str) -> reqwest::Result<reqwest::Proxy>;
+    let none_for = proxies.none_for.as_deref();
+    if none_for.is_some_and(|hosts| hosts.trim() == "*") {
+        return Ok(Vec::new());
+    }
+    let exceptions = none_for.and_then(NoProxy::from_string);
+    let refused = |defect: &str| {
+        let message = format!("the address of the proxy {defect}");
+        Error::new(ErrorKind::InvalidConfig, message).with_help("give http://host:port")
+    };
+    let made = |make: Make, address: &String| {
+        // Any other scheme would be passed over, and the proxy with it.
+        let scheme = address.split_once("://").map_or("http", |(scheme, _)| scheme);
+        if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+            return Err(refused("is none of HTTP"));
+        }
+        let proxy = make(address).map_err(|_| refused("is no URL"))?;
         Ok(proxy.no_proxy(exceptions.clone()))
     };
-    let http = proxies.http.as_deref().map(|address| made(reqwest::Proxy::http(address)));
-    let https = proxies.https.as_deref().map(|address| made(reqwest::Proxy::https(address)));
-    http.into_iter().chain(https).collect()
+    let http = proxies.http.iter().map(|address| made(|address| reqwest::Proxy::http(address), address));
+    let https = proxies.https.iter().map(|address| made(|address| reqwest::Proxy::https(address), address));
+    http.chain(https).collect()
 }
 
 /// The error of a server that says nothing.

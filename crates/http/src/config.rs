@@ -1,5 +1,6 @@
 //! Options of every store that is reached over HTTP.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ pub struct HttpOptions {
     pub user_agent: String,
 }
 
-/// Proxies, as `HTTP_PROXY` and the like name them.
-#[derive(Clone, Debug, Default)]
+/// Proxies, as `HTTP_PROXY` and the like name them. They may hold passwords: `Debug` says only which there are.
+#[derive(Clone, Default)]
 pub struct Proxies {
     /// For `http:` URLs.
     pub http: Option<String>,
@@ -40,6 +41,17 @@ pub struct Proxies {
     pub https: Option<String>,
     /// Hosts that are reached directly, separated by commas.
     pub none_for: Option<String>,
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |proxy: &Option<String>| proxy.as_ref().map(|_| "***");
+        f.debug_struct("Proxies")
+            .field("http", &shown(&self.http))
+            .field("https", &shown(&self.https))
+            .field("none_for", &self.none_for)
+            .finish()
+    }
 }
 
 impl Default for HttpOptions {

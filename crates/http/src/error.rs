@@ -7,8 +7,6 @@ use mlflow_artifacts_core::{Error, ErrorKind, Retry};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
-use crate::Credential;
-
 /// How much of what a server says stands in a message.
 const LONGEST_TEXT: usize = 300;
 
@@ -16,17 +14,18 @@ const LONGEST_TEXT: usize = 300;
 pub(crate) fn transport_error(error: reqwest::Error) -> Error {
     let error = error.without_url();
     let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
-    let tls = causes().find_map(|cause| cause.downcast_ref::<rustls::Error>().cloned()).or_else(|| {
-        // rustls wraps its error in one of the operating system's kind.
-        causes().find_map(|cause| {
-            let io = cause.downcast_ref::<std::io::Error>()?;
-            io.get_ref()?.downcast_ref::<rustls::Error>().cloned()
-        })
-    });
-    if let Some(tls) = tls {
+    if let Some(tls) = causes().find_map(tls_cause) {
         return tls_error(&tls).with_source(error);
     }
     let innermost = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
+    if innermost.contains("proxy authorization required") {
+        return Error::new(
+            ErrorKind::Unauthenticated,
+            "the proxy does not accept the credentials, or wants some",
+        )
+        .with_help("give the proxy's user and password: http://user:password@host:port")
+        .with_source(error);
+    }
     let is_plain_answer = innermost.contains("invalid HTTP");
     let (kind, message, help) = if error.is_timeout() {
         (ErrorKind::Timeout, "no connection in time".to_owned(), "check the host, the port and the proxy")
@@ -47,6 +46,16 @@ pub(crate) fn transport_error(error: reqwest::Error) -> Error {
     Error::new(kind, message).with_help(help).with_retry(retry).with_source(error)
 }
 
+/// The error of rustls that `cause` is, or that it wraps: each layer makes one of the operating system's kind of it.
+fn tls_cause(cause: &(dyn std::error::Error + 'static)) -> Option<rustls::Error> {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return Some(tls.clone());
+    }
+    let wrapped: &(dyn std::error::Error + Send + Sync + 'static) =
+        cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    tls_cause(wrapped)
+}
+
 fn tls_error(error: &rustls::Error) -> Error {
     let help = match error {
         rustls::Error::InvalidCertificate(_) => {
@@ -63,7 +72,7 @@ pub(crate) fn status_error(
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
-    credential: Option<&Credential>,
+    secrets: &[String],
 ) -> Error {
     let (kind, retry) = match status.as_u16() {
         400 => (ErrorKind::InvalidArgument, Retry::Never),
@@ -81,35 +90,45 @@ pub(crate) fn status_error(
         507 => (ErrorKind::NoSpace, Retry::Never),
         _ => (ErrorKind::Protocol, Retry::Never),
     };
-    let told = text_of(headers, body);
-    let told =
-        if told.is_empty() { String::new() } else { format!(": {}", without_secrets(&told, credential)) };
+    // Before it is cut: what is left of a long token is a secret too.
+    let body = without_secrets(String::from_utf8_lossy(body).into_owned(), secrets);
+    let json = serde_json::from_str::<serde_json::Value>(&body).ok();
+    let told = json.as_ref().and_then(message_of).unwrap_or_else(|| text_of(headers, &body));
+    let told = if told.is_empty() { told } else { format!(": {told}") };
     let error = Error::new(kind, format!("the server answered {status}{told}"))
         .with_retry(retry)
         .with_http_status(status.as_u16());
+    let error = match json.as_ref().and_then(|json| json.pointer("/errors/0/status")) {
+        Some(code) => error.with_provider_code(code.to_string()),
+        None => error,
+    };
     match retry_after(headers) {
         Some(delay) => error.with_retry_after(delay),
         None => error,
     }
 }
 
-/// What a body says, in one short line: the messages of a JSON error, or plain text.
-fn text_of(headers: &HeaderMap, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+/// The first message of a JSON error.
+fn message_of(json: &serde_json::Value) -> Option<String> {
+    let message = json.pointer("/errors/0/message").or_else(|| json.get("message"))?;
+    message.as_str().map(one_line)
+}
+
+/// What a body says, in one short line: plain text, or the code and message of an object storage's XML.
+fn text_of(headers: &HeaderMap, text: &str) -> String {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if let Ok(json) = serde_json::from_str::<serde_json::Value>(&text) {
-        let first = json.pointer("/errors/0/message").or_else(|| json.get("message"));
-        if let Some(message) = first.and_then(serde_json::Value::as_str) {
-            return one_line(message);
-        }
+    let between = |start: &str, end: &str| Some(text.split_once(start)?.1.split_once(end)?.0);
+    if let (Some(code), Some(message)) = (between("<Code>", "</Code>"), between("<Message>", "</Message>")) {
+        return one_line(&format!("{code}: {message}"));
     }
     if content_type.contains("html") || text.trim_start().starts_with('<') {
         return "an HTML page, as of a proxy or a login".to_owned();
     }
-    one_line(&text)
+    one_line(text)
 }
 
-fn one_line(text: &str) -> String {
+/// The text in one line without control characters, cut short.
+pub fn one_line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let line: String = words.join(" ").chars().filter(|c| !c.is_control()).collect();
     match line.char_indices().nth(LONGEST_TEXT) {
@@ -118,14 +137,15 @@ fn one_line(text: &str) -> String {
     }
 }
 
+/// What is shorter stands in other words too: to replace it there would tell its letters.
+const SHORTEST_SECRET: usize = 4;
+
 /// A server may repeat what it was sent.
-fn without_secrets(text: &str, credential: Option<&Credential>) -> String {
-    let secret = match credential {
-        Some(Credential::Bearer(secret) | Credential::Basic { password: secret, .. }) => secret,
-        Some(Credential::Header { value, .. }) => value,
-        None => return text.to_owned(),
-    };
-    if secret.expose().is_empty() { text.to_owned() } else { text.replace(secret.expose(), "***") }
+fn without_secrets(text: String, secrets: &[String]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| secret.len() >= SHORTEST_SECRET)
+        .fold(text, |text, secret| text.replace(secret, "***"))
 }
 
 /// Seconds, or a date (RFC 9110, section 10.2.3).
@@ -142,8 +162,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use mlflow_artifacts_core::Secret;
-
     use super::*;
 
     fn error(status: u16, headers: &[(&'static str, &str)], body: &str) -> Error {
@@ -151,8 +169,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
-        let credential = Credential::Bearer(Secret::new("canary"));
-        status_error(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), Some(&credential))
+        status_error(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), &["canary".to_owned()])
     }
 
     #[test]
@@ -161,6 +178,24 @@ mod tests {
         let error = error(403, &[("content-type", "application/json")], body);
         assert_eq!(error.message(), "the server answered 403 Forbidden: no deploy permission for ***");
         assert_eq!((error.kind(), error.http_status()), (ErrorKind::PermissionDenied, Some(403)));
+    }
+
+    #[test]
+    fn a_long_secret_is_not_told_in_part() {
+        let token = "canary".repeat(200);
+        let told = status_error(
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            format!("bad token {token}").as_bytes(),
+            &[token],
+        );
+        assert_eq!(told.message(), "the server answered 400 Bad Request: bad token ***");
+    }
+
+    #[test]
+    fn an_object_storage_is_understood() {
+        let body = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+        assert!(error(403, &[], body).message().ends_with("AccessDenied: Request has expired"));
     }
 
     #[test]

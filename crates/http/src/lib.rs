@@ -37,6 +37,7 @@ mod upload;
 
 pub use client::HttpClient;
 pub use config::{HttpOptions, KEYS, Proxies};
+pub use error::one_line;
 pub use request::{Body, Credential, Request, same_origin};
 pub use reqwest::Method;
 pub use response::Response;

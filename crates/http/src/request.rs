@@ -6,7 +6,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, Result, Secret};
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, IF_RANGE};
 use url::Url;
 
 /// Who asks.
@@ -37,9 +37,7 @@ impl Credential {
                 (HeaderName::from_static("authorization"), format!("Bearer {}", token.expose()))
             }
             Credential::Basic { user, password } => {
-                let pair = format!("{user}:{}", password.expose());
-                let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-                (HeaderName::from_static("authorization"), format!("Basic {encoded}"))
+                (HeaderName::from_static("authorization"), format!("Basic {}", basic(user, password)))
             }
             Credential::Header { name, value } => (HeaderName::from_static(name), value.expose().to_owned()),
         };
@@ -50,6 +48,10 @@ impl Credential {
         value.set_sensitive(true);
         Ok((name, value))
     }
+}
+
+fn basic(user: &str, password: &Secret) -> String {
+    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{}", password.expose()))
 }
 
 /// The content of a request.
@@ -73,7 +75,6 @@ impl fmt::Debug for Body {
 }
 
 /// One request.
-#[derive(Debug)]
 pub struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -82,13 +83,35 @@ pub struct Request {
     pub(crate) body: Body,
     /// The URL itself is a secret: its query is a signature.
     pub(crate) is_signed: bool,
+    /// The server may work for long before it answers, although there is no body.
+    pub(crate) is_long_work: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.shown().as_str())
+            .field("headers", &self.headers)
+            .field("credential", &self.credential)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
     /// A request without headers and body.
     pub fn new(method: Method, url: Url) -> Self {
         let headers = HeaderMap::new();
-        Request { method, url, headers, credential: None, body: Body::None, is_signed: false }
+        Request {
+            method,
+            url,
+            headers,
+            credential: None,
+            body: Body::None,
+            is_signed: false,
+            is_long_work: false,
+        }
     }
 
     /// Sends the credential too: to the origin of this request's URL and to no other.
@@ -108,6 +131,28 @@ impl Request {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(HeaderName::from_static(name), value);
         }
+        self
+    }
+
+    /// Sets a header whose value is a secret.
+    ///
+    /// # Panics
+    ///
+    /// As [`Request::with_header`].
+    #[must_use]
+    pub fn with_secret_header(self, name: &'static str, value: &Secret) -> Self {
+        let mut request = self.with_header(name, value.expose());
+        if let Some(value) = request.headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+        request
+    }
+
+    /// Says that the server may have much to do before it answers: [`commit_timeout`](crate::HttpOptions::commit_timeout) counts
+    /// and not [`read_timeout`](crate::HttpOptions::read_timeout).
+    #[must_use]
+    pub fn long_work(mut self) -> Self {
+        self.is_long_work = true;
         self
     }
 
@@ -136,7 +181,7 @@ impl Request {
     }
 
     /// The request that follows a redirect of this one, which had no body, to `location`. It keeps the headers, and the
-    /// credential only if scheme, host and port stay the same. Fails with [`ErrorKind::Protocol`] on a location that is no
+    /// credential and `If-Range`, which is about the origin's etags, only if scheme, host and port stay the same. Fails with [`ErrorKind::Protocol`] on a location that is no
     /// HTTP URL or leads from `https` to `http`.
     pub fn redirected(&self, location: &str) -> Result<Request> {
         let refused =
@@ -148,14 +193,51 @@ impl Request {
             _ => return refused("what is no HTTP URL"),
         }
         let is_same = same_origin(&self.url, &url);
+        let mut headers = self.headers.clone();
+        if !is_same {
+            headers.remove(IF_RANGE);
+        }
         Ok(Request {
             method: self.method.clone(),
-            headers: self.headers.clone(),
+            headers,
             credential: self.credential.clone().filter(|_| is_same),
             body: Body::None,
             is_signed: !is_same || self.is_signed,
+            is_long_work: self.is_long_work,
             url,
         })
+    }
+
+    /// What a server may repeat, and nobody else is to read: the credential, and the values of a signature.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        // Shorter values of a query sign nothing, and are parts of ordinary words.
+        const SHORTEST: usize = 8;
+        let mut secrets = match &self.credential {
+            None => Vec::new(),
+            Some(Credential::Bearer(secret) | Credential::Header { value: secret, .. }) => {
+                vec![secret.expose().to_owned()]
+            }
+            Some(Credential::Basic { user, password }) => {
+                vec![basic(user, password), password.expose().to_owned()]
+            }
+        };
+        if self.is_signed {
+            let values = self.url.query_pairs().map(|(_, value)| value.into_owned());
+            secrets.extend(values.filter(|value| value.len() >= SHORTEST));
+        }
+        secrets
+    }
+
+    /// The URL without credentials, and without a query that is a signature.
+    pub(crate) fn shown(&self) -> Url {
+        let mut url = self.url.clone();
+        // Both fail only on URLs that cannot have them.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        if self.is_signed && url.query().is_some() {
+            url.set_query(Some("***"));
+        }
+        url
     }
 
     /// All headers, the credential's included.
@@ -183,6 +265,7 @@ mod tests {
         Request::new(Method::GET, from.parse().unwrap())
             .with_credential(Some(credential))
             .with_header("range", "bytes=0-1")
+            .with_header("if-range", "etag")
             .redirected(to)
     }
 
@@ -202,6 +285,7 @@ mod tests {
             assert_eq!(request.is_signed, !stays, "{to}");
             assert_eq!(request.all_headers().unwrap().contains_key("authorization"), stays);
             assert!(request.headers.contains_key("range"));
+            assert_eq!(request.headers.contains_key("if-range"), stays, "{to}");
         }
         assert!(redirected("http://host/a", "https://host/a").unwrap().credential.is_none());
     }
@@ -211,6 +295,16 @@ mod tests {
         for to in ["http://host/a", "ftp://host/a", "file:///etc/passwd", "https://"] {
             assert_eq!(redirected("https://host/a", to).unwrap_err().kind(), ErrorKind::Protocol, "{to}");
         }
+    }
+
+    #[test]
+    fn secrets_in_a_url_are_not_shown() {
+        let request = |url: &str| Request::new(Method::GET, url.parse().unwrap());
+        let plain = request("https://u:canary@h/a?list&deep=1");
+        assert_eq!(plain.shown().as_str(), "https://h/a?list&deep=1");
+        let signed = request("https://h/a?sig=canary").signed();
+        assert_eq!(signed.shown().as_str(), "https://h/a?***");
+        assert!(!format!("{plain:?} {signed:?}").contains("canary"));
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl Response {
             .map_err(|_| Error::new(ErrorKind::Protocol, "the answer is not UTF-8"))
     }
 
+    /// Reads what is left of a short body that nobody needs, so that the connection can be used again.
+    pub async fn discard(self) {
+        let _ = read_at_most(self.stream(), ERROR_BODY).await;
+    }
+
     /// The error that this response is, with what the server says about it in one line, without secrets.
     ///
     /// | Status | Kind | Retry |
@@ -99,10 +104,10 @@ impl Response {
     /// | any other | `Protocol` | never |
     pub async fn into_error(self) -> Error {
         let (status, headers) = (self.inner.status(), self.inner.headers().clone());
-        let credential = self.request.credential.clone();
+        let secrets = self.request.secrets();
         // Without a body there is still the status.
         let body = read_at_most(self.stream(), ERROR_BODY).await.unwrap_or_default();
-        status_error(status, &headers, &body, credential.as_ref())
+        status_error(status, &headers, &body, &secrets)
     }
 }
 

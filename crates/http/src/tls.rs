@@ -47,6 +47,10 @@ fn roots(options: &HttpOptions) -> Result<RootCertStore> {
         rustls_native_certs::load_native_certs()
     };
     roots.add_parsable_certificates(found.certs);
+    if let (true, Some(named)) = (roots.is_empty(), file.as_ref().or(directory.as_ref())) {
+        // Who names his own authorities trusts no others.
+        return Err(unusable(named, "it holds no certificate (SSL_CERT_FILE and SSL_CERT_DIR name it)"));
+    }
     if roots.is_empty() {
         // A container image without certificates.
         roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());

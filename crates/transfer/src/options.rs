@@ -36,7 +36,7 @@ impl Default for TransferOptions {
         TransferOptions {
             files: 16,
             parts: 4,
-            memory: 48 << 20,
+            memory: 32 << 20,
             part_size: None,
             verify: Verify::default(),
             properties: Properties::new(),

@@ -133,7 +133,9 @@ impl Transfer {
                 _ => Err(error),
             }
         })?;
-        let present = self.present(target, top).await?;
+        // A copy has the properties of its source, and they may have changed.
+        let has_properties = self.store.capabilities().contains(Capabilities::PROPERTIES);
+        let present = if has_properties { Present::new() } else { self.present(target, top).await? };
         let mut tree = Tree::new(self);
         let mut entries = self.store.list(path, ListOptions { recursive: true });
         let listed = async {
@@ -202,14 +204,19 @@ impl Transfer {
                 Ok(Some(ArtifactMeta { path, size, etag, digest, .. })) => {
                     present.insert(path, PutOutcome { size, etag, digest });
                 }
-                Ok(None) => break,
-                // Who may write need not be allowed to look.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
-                Err(error) => return Err(error),
+                // What ends every request ends this too; else who may write need not be able to look.
+                Err(error) if ends_everything(&error) => return Err(error),
+                Ok(None) | Err(_) => break,
             }
         }
         Ok(present)
     }
+}
+
+fn ends_everything(error: &Error) -> bool {
+    use ErrorKind::{Cancelled, Connection, HostNotAllowed, Timeout, Tls, Unauthenticated};
+    let kind = error.kind();
+    matches!(kind, Cancelled | Connection | HostNotAllowed | Timeout | Tls | Unauthenticated)
 }
 
 /// The files of one tree in flight, and what became of the others.

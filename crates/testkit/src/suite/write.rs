@@ -225,7 +225,10 @@ pub(super) async fn a_local_file_that_grows_is_refused_or_as_it_was(bench: Bench
         let file = bench.local_file("growing", &content);
         let observer = Arc::new(Appender { file: file.clone(), done: AtomicBool::new(false) });
         match put_watched(&bench, "file", PutBody::File(file), observer).await {
-            Ok(()) => bench.holds(&[("file", &content)]).await?,
+            Ok(()) => {
+                bench.holds(&[("file", &content)]).await?;
+                mlflow_artifacts_core::ArtifactStoreExt::delete_tree(&*bench.store, &path("file")).await?;
+            }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::SizeMismatch, "{error}");
                 bench.becomes_empty().await?;
