@@ -1,6 +1,6 @@
 //! JFrog Artifactory as an artifact store: `artifactory://[user[:password]@]host[:port]/[context/]repository[/path]`.
 //!
-//! Options: [`struct@KEYS`]. A generic repository of any edition serves (checked against the facts of 6.20 and 7.161). What it does
+//! Options: [`static@KEYS`]. A generic repository of any edition serves (checked against the facts of 6.20 and 7.161). What it does
 //! beyond the fixed semantics of [`ArtifactStore`](mlflow_artifacts_core::ArtifactStore):
 //!
 //! - **Uploads** are hashed before they are sent; SHA-1 and SHA-256 are declared, so that the server refuses what was damaged

@@ -12,6 +12,7 @@ const LONGEST_TEXT: usize = 300;
 
 /// The error of a request that got no (whole) answer.
 pub(crate) fn transport_error(error: reqwest::Error) -> Error {
+    let is_tls = error.url().is_some_and(|url| url.scheme() == "https");
     let error = error.without_url();
     let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
     if let Some(tls) = causes().find_map(tls_cause) {
@@ -40,7 +41,14 @@ pub(crate) fn transport_error(error: reqwest::Error) -> Error {
         let message = format!("the server does not answer in HTTP: {innermost}");
         (ErrorKind::Protocol, message, "check the port, and whether it speaks TLS")
     } else {
-        (ErrorKind::Connection, format!("the connection broke: {innermost}"), "try again")
+        // A server that wants a certificate hangs up when the handshake is done, as seen from here.
+        let help = match innermost.as_str() {
+            "connection was not ready" if is_tls => {
+                "try again; if it stays so, check whether the server wants a client certificate"
+            }
+            _ => "try again",
+        };
+        (ErrorKind::Connection, format!("the connection broke: {innermost}"), help)
     };
     let retry = if kind == ErrorKind::Protocol { Retry::Never } else { Retry::Transient };
     Error::new(kind, message).with_help(help).with_retry(retry).with_source(error)
