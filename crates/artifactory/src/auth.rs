@@ -380,6 +380,23 @@ mod tests {
     }
 
     #[test]
+    fn a_token_file_is_read_again_after_a_while_however_often_it_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "first").unwrap();
+        let config = StoreConfig::new().with("token_file", file.to_str().unwrap());
+        let auth = resolve("artifactory://h/r", &config).unwrap();
+        assert_eq!(auth.credential().unwrap(), Some(bearer("first")));
+        std::fs::write(&file, "second").unwrap();
+        let read = |auth: &Auth| auth.state().token.as_ref().unwrap().1;
+        let before = read(&auth);
+        assert_eq!(auth.credential().unwrap(), Some(bearer("first")));
+        assert_eq!(read(&auth), before, "using it does not make it fresh");
+        auth.state().token.as_mut().unwrap().1 = before.checked_sub(TOKEN_IS_FRESH).unwrap();
+        assert_eq!(auth.credential().unwrap(), Some(bearer("second")));
+    }
+
+    #[test]
     fn netrc_is_understood() {
         let text = "# machine h login no password no\nmacdef init\nmachine h login m password m\n\n\
                     machine other login o password o\nmachine h\n  login a account x\n  password p#1\n\

@@ -194,7 +194,6 @@ impl Client {
             ("address", self.place.base.clone()),
             ("server", format!("Artifactory {}", version.version)),
             ("edition", version.license.as_deref().map_or_else(|| "not told".to_owned(), edition)),
-            ("repository and path", self.place.root.to_string()),
         ])
     }
 }
