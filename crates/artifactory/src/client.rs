@@ -177,10 +177,10 @@ impl Client {
             license: Option<String>,
             revision: Option<String>,
         }
-        // The open source edition says OSS here, and a licensed one the hash of its licence.
-        let edition = |license: &str| match license.to_ascii_uppercase().as_str() {
-            name @ ("OSS" | "JCR" | "CE") => name.to_owned(),
-            _ => "licensed (Pro or above)".to_owned(),
+        // The open source edition names itself here, and a licensed one says the hash of its licence.
+        let edition = |license: &str| {
+            let is_hash = license.bytes().all(|digit| digit.is_ascii_hexdigit());
+            if is_hash { "licensed (Pro or above)" } else { license }.to_owned()
         };
         let response = self.call(Method::GET, self.url("/api/system/version")?, &[200]).await?;
         let is_ours = is_artifactory(&response);

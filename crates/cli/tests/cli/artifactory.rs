@@ -278,7 +278,10 @@ fn what_may_not_be_deleted_is_said_to_be_kept() {
 
 #[test]
 fn the_doctor_finds_nothing_wrong() {
-    for (edition, name) in [(Edition::Pro, "0123"), (Edition::Oss, "Artifactory OSS")] {
+    for (edition, name) in [
+        (Edition::Pro, "edition      licensed (Pro or above)\n"),
+        (Edition::Oss, "edition      Artifactory OSS\n"),
+    ] {
         let setup = Setup::new(|builder| builder.edition(edition));
         let output = setup.run(&["doctor", &setup.uri("repo")]).success();
         for words in [
