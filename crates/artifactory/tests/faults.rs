@@ -160,7 +160,15 @@ mod status_403 {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn no_right_to_read() {
-        let emulator = serving(with(Permissions { read: false, ..Permissions::ALL }), b"content").await;
+        // A query of the open source edition would leave out what may not be seen, and look empty.
+        for edition in [Edition::Pro, Edition::Oss] {
+            no_right_to_read_in(edition).await;
+        }
+    }
+
+    async fn no_right_to_read_in(edition: Edition) {
+        let builder = with(Permissions { read: false, ..Permissions::ALL }).edition(edition);
+        let emulator = serving(builder, b"content").await;
         let (store, kind) = (limited(&emulator), ErrorKind::PermissionDenied);
         let get = store.get_bytes(&path("d/file")).await.expect_err("get");
         assert_error(&get, kind, &["ask for the permission"]);
