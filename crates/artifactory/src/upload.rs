@@ -297,19 +297,21 @@ async fn put_passing(
         settled => return settled,
     };
     // If all of it was sent the server may have it, and only its answer be lost.
-    if let Some(known) = known.get()
-        && let Ok(Some(outcome)) = client.http.retry(|| deploy_by_checksum(client, deploy, known, None)).await
-    {
-        return Ok(outcome);
-    }
-    let reason = match error.kind() {
-        ErrorKind::Connection => why_refused(client, deploy).await,
+    let asked = match known.get() {
+        Some(known) => client.http.retry(|| deploy_by_checksum(client, deploy, known, None)).await,
+        None => Ok(None),
+    };
+    let is_broken = error.kind() == ErrorKind::Connection;
+    let reason = match asked {
+        Ok(Some(outcome)) => return Ok(outcome),
+        Err(reason) if is_broken && reason.http_status().is_some() => Some(reason),
+        _ if is_broken => why_refused(client, deploy).await,
         _ => None,
     };
     let error = reason.unwrap_or(error);
     Err(match error.retry() {
-        Retry::Transient => error.with_help("the content was a stream and is gone: give it again"),
-        _ => error,
+        Retry::Never => error,
+        _ => error.with_help("the content was a stream and is gone: give it again"),
     })
 }
 
