@@ -35,6 +35,7 @@ static const struct {
     {MLFA_E_TLS, "tls"},
     {MLFA_E_RATE_LIMITED, "rate_limited"},
     {MLFA_E_PROTOCOL, "protocol"},
+    {MLFA_E_UNAVAILABLE, "unavailable"},
     {MLFA_E_IO, "io"},
     {MLFA_E_NO_SPACE, "no_space"},
     {MLFA_E_UNREADABLE, "unreadable"},
