@@ -18,7 +18,6 @@ use crate::emulator::Shared;
 use crate::error::{Answer, Failure};
 use crate::faults::Effect;
 use crate::path::encode_segment;
-use crate::server::Connection;
 use crate::storage::{Blob, hex};
 
 /// Everything behind the origin's port.
@@ -63,12 +62,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Res
 
 async fn answer(shared: Arc<Shared>, request: Request<Body>, effects: Arc<[Effect]>) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let connection = parts.extensions.get::<Arc<Connection>>().cloned().unwrap_or_default();
-    let cut = effects.iter().find_map(|effect| match effect {
-        Effect::ResetAfterRequestBytes(at) => Some((*at, Arc::clone(&connection))),
-        _ => None,
-    });
-    let mut body = RequestBody::new(body, Arc::clone(&shared), cut);
+    let mut body = crate::service::body_of(&parts, body, &shared, &effects);
     let result = match crate::service::faulty(&effects) {
         Some(response) => Ok(response),
         None => handle(&shared, &parts, &mut body).await,

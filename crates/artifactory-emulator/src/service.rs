@@ -219,15 +219,25 @@ pub(crate) fn faulty(effects: &[Effect]) -> Option<Response<Body>> {
     Some(failure.into_response())
 }
 
-async fn answer(shared: Arc<Shared>, request: Request<Body>, effects: Arc<[Effect]>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+/// The body of a request, which a fault may cut.
+pub(crate) fn body_of(
+    parts: &axum::http::request::Parts,
+    body: Body,
+    shared: &Arc<Shared>,
+    effects: &[Effect],
+) -> RequestBody {
     let connection = parts.extensions.get::<Arc<Connection>>().cloned().unwrap_or_default();
     let cut = effects.iter().find_map(|effect| match effect {
         Effect::ResetAfterRequestBytes(at) => Some((*at, Arc::clone(&connection))),
         _ => None,
     });
+    RequestBody::new(body, Arc::clone(shared), cut)
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Body>, effects: Arc<[Effect]>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
     let expects = parts.headers.contains_key(axum::http::header::EXPECT);
-    let mut body = RequestBody::new(body, Arc::clone(&shared), cut);
+    let mut body = body_of(&parts, body, &shared, &effects);
     if let Some(response) = faulty(&effects) {
         body.swallow().await;
         return response;

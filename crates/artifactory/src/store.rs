@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::config::Place;
 use crate::download::{self, is_a_directory};
 use crate::error::{malformed, refusal};
-use crate::upload::{Content, Deploy, Known, deploy_by_checksum};
+use crate::upload::{Deploy, Known, deploy_by_checksum};
 use crate::{SCHEME, list, names, upload};
 
 /// From this many bytes on several connections bring more than one.
@@ -88,7 +88,7 @@ impl ArtifactoryStore {
         let (Some(Ok(sha1)), Some(sha256)) = (sha1, meta.digest) else {
             return Err(malformed("has no checksum of this artifact"));
         };
-        let known = Known { size: meta.size, sha1, sha256, content: Content::AtTheServer };
+        let known = Known { size: meta.size, sha1, sha256 };
         let deploy = Deploy::new(&self.client, target, PutOptions { properties, ..PutOptions::default() })?;
         let copied =
             self.client.http.retry(|| deploy_by_checksum(&self.client, &deploy, &known, None)).await?;

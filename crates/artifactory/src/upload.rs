@@ -12,7 +12,7 @@ use mlflow_artifacts_core::{
     ArtifactPath, ByteStream, Deleted, Digest, DigestAlgorithm, Error, ErrorKind, Hasher, PutBody,
     PutOptions, PutOutcome, Result, Retry, Secret, SourceFile, verified,
 };
-use mlflow_artifacts_http::{Body, Method, Response, Url};
+use mlflow_artifacts_http::{Body, Method, Request, Response, Url};
 use serde::Deserialize;
 
 use crate::client::Client;
@@ -66,20 +66,18 @@ impl Deploy {
     }
 }
 
-/// Content that is known before it is sent.
+/// What is known of content.
+#[derive(Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) size: u64,
     pub(crate) sha1: Digest,
     pub(crate) sha256: Digest,
-    pub(crate) content: Content,
 }
 
-#[derive(Clone)]
-pub(crate) enum Content {
+/// Content that can be sent again.
+enum Content {
     Memory(Bytes),
     File(Arc<SourceFile>),
-    /// Nothing to send: the server has it.
-    AtTheServer,
 }
 
 /// Writes `body`, and says what the server has now.
@@ -94,7 +92,11 @@ pub(crate) async fn put(client: &Client, deploy: Deploy, body: PutBody) -> Resul
     }
 }
 
-async fn put_known(client: &Client, deploy: &Deploy, known: Known) -> Result<PutOutcome> {
+async fn put_known(
+    client: &Client,
+    deploy: &Deploy,
+    (known, content): (Known, Content),
+) -> Result<PutOutcome> {
     if let Some(expected) = deploy.options.digest {
         let actual = if expected.algorithm() == DigestAlgorithm::Sha1 { known.sha1 } else { known.sha256 };
         expected.verify(&actual)?;
@@ -110,7 +112,7 @@ async fn put_known(client: &Client, deploy: &Deploy, known: Known) -> Result<Put
             return Ok(outcome);
         }
     }
-    if let Content::File(source) = &known.content
+    if let Content::File(source) = &content
         && known.size >= multipart::PAYS_FROM
         && let Some(outcome) = multipart::put(client, deploy, &known, source).await?
     {
@@ -128,7 +130,7 @@ async fn put_known(client: &Client, deploy: &Deploy, known: Known) -> Result<Put
             {
                 return Ok(outcome);
             }
-            send(client, deploy, &known, &progress).await
+            send(client, deploy, &known, &content, &progress).await
         })
         .await
 }
@@ -138,9 +140,10 @@ async fn send(
     client: &Client,
     deploy: &Deploy,
     known: &Known,
+    content: &Content,
     progress: &Arc<Progress>,
 ) -> Result<PutOutcome> {
-    let body = match &known.content {
+    let body = match content {
         Content::Memory(bytes) if bytes.len() <= PIECE => {
             deploy.options.advance(progress.beyond(0, known.size))?;
             Body::Bytes(bytes.clone())
@@ -155,7 +158,6 @@ async fn send(
             let pieces = read_file(source, 0, known.size).chain(unchanged(source, known.size)).boxed();
             Body::Stream(observed(pieces, deploy, 0, progress), Some(known.size))
         }
-        Content::AtTheServer => return Err(Error::new(ErrorKind::Internal, "there is nothing to send")),
     };
     let request = client
         .request(Method::PUT, deploy.url.clone())?
@@ -166,7 +168,7 @@ async fn send(
     if !matches!(response.status(), 200 | 201) {
         let error = refusal(response).await;
         // What changed while it was sent is why its checksum is wrong.
-        if let (ErrorKind::ChecksumMismatch, Content::File(source)) = (error.kind(), &known.content) {
+        if let (ErrorKind::ChecksumMismatch, Content::File(source)) = (error.kind(), content) {
             source.check_unchanged(known.size)?;
         }
         return Err(error);
@@ -182,12 +184,7 @@ pub(crate) async fn deploy_by_checksum(
     known: &Known,
     token: Option<&Secret>,
 ) -> Result<Option<PutOutcome>> {
-    let mut request = client
-        .request(Method::PUT, deploy.url.clone())?
-        .with_header("x-checksum-deploy", "true")
-        .with_header("x-checksum-sha1", &known.sha1.hex())
-        .with_header("x-checksum-sha256", &known.sha256.hex())
-        .with_body(Body::Bytes(Bytes::new()));
+    let mut request = question(client, deploy, &known.sha1.hex(), &known.sha256.hex())?;
     if let Some(token) = token {
         request = request.with_secret_header("x-checksum-deploy-token", token);
     }
@@ -201,6 +198,16 @@ pub(crate) async fn deploy_by_checksum(
         }
         _ => Err(refusal(response).await),
     }
+}
+
+/// The question whether the server has content with these checksums, to make the artifact of it.
+fn question(client: &Client, deploy: &Deploy, sha1: &str, sha256: &str) -> Result<Request> {
+    Ok(client
+        .request(Method::PUT, deploy.url.clone())?
+        .with_header("x-checksum-deploy", "true")
+        .with_header("x-checksum-sha1", sha1)
+        .with_header("x-checksum-sha256", sha256)
+        .with_body(Body::Bytes(Bytes::new())))
 }
 
 /// What a 201 says. Numbers are text there.
@@ -318,13 +325,8 @@ async fn put_passing(
 /// Why the server hung up on an upload, if it says so. A server that takes no more of a body may close the connection before
 /// its answer is read; without a body, and with no checksum that could be known, there is nothing in the answer's way.
 async fn why_refused(client: &Client, deploy: &Deploy) -> Option<Error> {
-    let request = client.request(Method::PUT, deploy.url.clone()).ok()?;
-    // A proxy that took the first of these headers away would leave an empty file's upload: the others refuse that.
-    let request = request
-        .with_header("x-checksum-deploy", "true")
-        .with_header("x-checksum-sha1", &"0".repeat(40))
-        .with_header("x-checksum-sha256", &"0".repeat(64))
-        .with_body(Body::Bytes(Bytes::new()));
+    // A proxy that took the header of the question away would leave an empty file's upload: these checksums refuse that.
+    let request = question(client, deploy, &"0".repeat(40), &"0".repeat(64)).ok()?;
     let error = match client.send(request).await {
         Ok(response) => refusal(response).await,
         Err(error) => error,
@@ -340,7 +342,7 @@ fn hashed(stream: ByteStream, known: Arc<OnceLock<Known>>) -> ByteStream {
         let known = Arc::clone(&known);
         async move {
             let Some(piece) = stream.try_next().await? else {
-                let _ = known.set(hashers.finish(Content::AtTheServer));
+                let _ = known.set(hashers.finish());
                 return Ok(None);
             };
             hashers.update(&piece);
@@ -372,32 +374,32 @@ impl Hashers {
         self.sha256.update(bytes);
     }
 
-    fn finish(self, content: Content) -> Known {
-        Known { size: self.size, sha1: self.sha1.finish(), sha256: self.sha256.finish(), content }
+    fn finish(self) -> Known {
+        Known { size: self.size, sha1: self.sha1.finish(), sha256: self.sha256.finish() }
     }
 }
 
-async fn of_bytes(bytes: Bytes) -> Result<Known> {
+async fn of_bytes(bytes: Bytes) -> Result<(Known, Content)> {
     // Hashing less takes less time than going to another thread.
     let is_short = bytes.len() <= 64 << 10;
     let hash = move || {
         let mut hashers = Hashers::new();
         hashers.update(&bytes);
-        Ok(hashers.finish(Content::Memory(bytes)))
+        Ok((hashers.finish(), Content::Memory(bytes)))
     };
     if is_short { hash() } else { blocking(hash).await }
 }
 
-fn of_path(path: PathBuf) -> Result<Known> {
+fn of_path(path: PathBuf) -> Result<(Known, Content)> {
     of_file(Arc::new(SourceFile::open(&path)?))
 }
 
-fn of_file(source: Arc<SourceFile>) -> Result<Known> {
+fn of_file(source: Arc<SourceFile>) -> Result<(Known, Content)> {
     let mut hashers = Hashers::new();
     if source.length() <= IN_MEMORY {
         let content = source.read_all()?;
         hashers.update(&content);
-        return Ok(hashers.finish(Content::Memory(content.into())));
+        return Ok((hashers.finish(), Content::Memory(content.into())));
     }
     let mut buffer = vec![0; PIECE];
     loop {
@@ -408,7 +410,7 @@ fn of_file(source: Arc<SourceFile>) -> Result<Known> {
         hashers.update(&buffer[..read]);
     }
     source.check_unchanged(hashers.size)?;
-    Ok(hashers.finish(Content::File(source)))
+    Ok((hashers.finish(), Content::File(source)))
 }
 
 fn read_at(source: &SourceFile, buffer: &mut [u8], offset: u64) -> Result<usize> {

@@ -82,10 +82,8 @@ impl HttpClient {
         let trace = Trace::begin(&self.requests, &request, self.options.trace);
         let headers = request.all_headers()?;
         let builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
-        let patience =
-            if request.is_long_work { self.options.commit_timeout } else { self.options.read_timeout };
         let (builder, upload) = prepare(builder, std::mem::replace(&mut request.body, Body::None));
-        let answer = self.await_answer(builder.send(), upload, patience).await;
+        let answer = self.await_answer(builder.send(), upload).await;
         match answer {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
@@ -103,13 +101,13 @@ impl HttpClient {
         &self,
         send: impl Future<Output = reqwest::Result<reqwest::Response>>,
         upload: Option<Upload>,
-        patience: Duration,
     ) -> Result<reqwest::Response> {
+        let patience = self.options.read_timeout;
         let Some(upload) = upload else {
             let answer = timeout(patience, send).await;
             return answer.map_err(|_| silence(patience))?.map_err(transport_error);
         };
-        let watched = upload.watch(send, self.options.read_timeout, self.options.commit_timeout).await;
+        let watched = upload.watch(send, patience, self.options.commit_timeout).await;
         watched.map_err(silence)?.map_err(|error| {
             // What broke the body off is what happened; the transport only noticed.
             upload.error().unwrap_or_else(|| transport_error(error))

@@ -83,8 +83,6 @@ pub struct Request {
     pub(crate) body: Body,
     /// The URL itself is a secret: its query is a signature.
     pub(crate) is_signed: bool,
-    /// The server may work for long before it answers, although there is no body.
-    pub(crate) is_long_work: bool,
 }
 
 impl fmt::Debug for Request {
@@ -103,15 +101,7 @@ impl Request {
     /// A request without headers and body.
     pub fn new(method: Method, url: Url) -> Self {
         let headers = HeaderMap::new();
-        Request {
-            method,
-            url,
-            headers,
-            credential: None,
-            body: Body::None,
-            is_signed: false,
-            is_long_work: false,
-        }
+        Request { method, url, headers, credential: None, body: Body::None, is_signed: false }
     }
 
     /// Sends the credential too: to the origin of this request's URL and to no other.
@@ -148,14 +138,6 @@ impl Request {
         request
     }
 
-    /// Says that the server may have much to do before it answers: [`commit_timeout`](crate::HttpOptions::commit_timeout) counts
-    /// and not [`read_timeout`](crate::HttpOptions::read_timeout).
-    #[must_use]
-    pub fn long_work(mut self) -> Self {
-        self.is_long_work = true;
-        self
-    }
-
     /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: Body) -> Self {
@@ -180,9 +162,9 @@ impl Request {
         &self.url
     }
 
-    /// The request that follows a redirect of this one, which had no body, to `location`. It keeps the headers, and the
-    /// credential and `If-Range`, which is about the origin's etags, only if scheme, host and port stay the same. Fails with [`ErrorKind::Protocol`] on a location that is no
-    /// HTTP URL or leads from `https` to `http`.
+    /// The request that follows a redirect of this one, which had no body, to `location`. It keeps the headers, but the
+    /// credential and `If-Range`, which is about the origin's etags, only if scheme, host and port stay the same. Fails with
+    /// [`ErrorKind::Protocol`] on a location that is no HTTP URL or leads from `https` to `http`.
     pub fn redirected(&self, location: &str) -> Result<Request> {
         let refused =
             |defect: &str| Err(Error::new(ErrorKind::Protocol, format!("the server redirects to {defect}")));
@@ -203,7 +185,6 @@ impl Request {
             credential: self.credential.clone().filter(|_| is_same),
             body: Body::None,
             is_signed: !is_same || self.is_signed,
-            is_long_work: self.is_long_work,
             url,
         })
     }
