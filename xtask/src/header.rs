@@ -66,8 +66,26 @@ fn generate() -> Outcome<String> {
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In reading order; cbindgen keeps it.
     for module in [
-        "status", "library", "error", "context", "config", "properties", "store", "meta", "bytes", "owned",
-        "objects", "list", "reader", "writer", "multipart", "presign", "report", "transfer", "task", "queue",
+        "status",
+        "library",
+        "error",
+        "context",
+        "config",
+        "properties",
+        "store",
+        "meta",
+        "bytes",
+        "owned",
+        "objects",
+        "list",
+        "reader",
+        "writer",
+        "multipart",
+        "presign",
+        "report",
+        "transfer",
+        "task",
+        "queue",
     ] {
         builder = builder.with_src(source.join(format!("src/{module}.rs")));
     }

@@ -58,8 +58,8 @@ pub struct mlfa_context_options {
 
 // SAFETY: repr(C), begins with its size; integers and a nullable pointer, all valid as zero.
 unsafe impl Options for mlfa_context_options {
-    // Up to its last field of version 0.1.
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, worker_threads) + size_of::<u32>();
+    // Version 0.1.
+    const EARLIER_SIZES: &[usize] = &[std::mem::offset_of!(Self, worker_threads) + size_of::<u32>()];
 }
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_context_options)`. NULL is fine.

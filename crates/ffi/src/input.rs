@@ -79,8 +79,8 @@ pub(crate) fn check_buffer(pointer: *const u8, size: usize) -> Result<(), Failur
 ///
 /// The type is `repr(C)`, begins with `struct_size: u32`, and is valid with every bit zero, which means its defaults.
 pub(crate) unsafe trait Options: Copy {
-    /// The size that it had in the version that introduced it: what the oldest header says.
-    const FIRST_SIZE: usize;
+    /// The sizes that it had in earlier versions: what older headers say. Any other smaller size would cut a field in two.
+    const EARLIER_SIZES: &'static [usize];
 }
 
 /// Reads an option struct by the size that it says it has. NULL means the defaults.
@@ -130,8 +130,8 @@ pub(crate) unsafe fn fill<T: Options>(pointer: *mut T, value: &T) -> Result<(), 
 fn check_struct_size<T: Options>(size: usize) -> Result<(), Failure> {
     let known = size_of::<T>();
     // No struct will ever come near this: it is not initialised.
-    let plausible = T::FIRST_SIZE..=known + 4096;
-    if plausible.contains(&size) {
+    let plausible = known..=known + 4096;
+    if plausible.contains(&size) || T::EARLIER_SIZES.contains(&size) {
         return Ok(());
     }
     let message = format!("the struct says it has {size} bytes, not {known}: initialise it");

@@ -53,8 +53,8 @@ pub struct mlfa_put_options {
 
 // SAFETY: repr(C), begins with its size; integers and nullable pointers, all valid as zero.
 unsafe impl Options for mlfa_put_options {
-    // Up to its last field of version 0.1.
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, mode) + size_of::<u32>();
+    // Version 0.1.
+    const EARLIER_SIZES: &[usize] = &[std::mem::offset_of!(Self, mode) + size_of::<u32>()];
 }
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_put_options)`. NULL is fine.
@@ -75,6 +75,10 @@ pub(crate) unsafe fn put_options(
     let mode = match options.mode {
         MLFA_PUT_OVERWRITE => PutMode::Overwrite,
         MLFA_PUT_CREATE_NEW => PutMode::CreateNew,
+        MLFA_PUT_IF_MATCH if options.if_match.is_null() => {
+            let message = "the put mode MLFA_PUT_IF_MATCH needs the etag if_match";
+            return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, message));
+        }
         MLFA_PUT_IF_MATCH => {
             // SAFETY: passed on from the caller.
             let etag = unsafe { text(options.if_match, usize::MAX, "etag")? };

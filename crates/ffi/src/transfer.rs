@@ -54,8 +54,7 @@ pub struct mlfa_progress {
 
 // SAFETY: repr(C), begins with its size, integers only.
 unsafe impl Options for mlfa_progress {
-    // Up to its last field of version 0.1.
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, bytes_done) + size_of::<u64>();
+    const EARLIER_SIZES: &[usize] = &[];
 }
 
 /// Is told where a transfer stands. A non-zero answer cancels it: the call cleans up and answers `MLFA_E_CANCELLED`, unless
@@ -98,8 +97,8 @@ pub struct mlfa_transfer_options {
 
 // SAFETY: repr(C), begins with its size; integers, a nullable function and pointers, all valid as zero.
 unsafe impl Options for mlfa_transfer_options {
-    // Up to its last field of version 0.1.
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, reserved) + size_of::<u32>();
+    // Version 0.1.
+    const EARLIER_SIZES: &[usize] = &[std::mem::offset_of!(Self, reserved) + size_of::<u32>()];
 }
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_transfer_options)`. NULL is fine.
