@@ -129,7 +129,7 @@ impl Tree {
     /// Both targets of the `CMake` package make a program that works, and only the shared one needs the library then.
     fn check_cmake(&self) -> Outcome {
         let work = tempfile::tempdir()?;
-        let (accepted, refused) = versions();
+        let (accepted, refused) = versions()?;
         let mut configure = command("cmake", ["-S", "tests/cmake", "-B"]);
         configure.arg(work.path()).arg(format!("-DCMAKE_PREFIX_PATH={}", self.top.display()));
         configure.arg(format!("-DACCEPTED={accepted}")).arg(format!("-DREFUSED={refused}"));
@@ -148,14 +148,19 @@ impl Tree {
 }
 
 /// Versions that the library is compatible with, and versions that it is not, as `CMake`'s lists.
-fn versions() -> (String, String) {
+fn versions() -> Outcome<(String, String)> {
     let numbers: Vec<u32> = version().split('.').filter_map(|number| number.parse().ok()).collect();
-    let [major, minor, patch] = numbers[..] else { return (String::new(), String::new()) };
+    let [major, minor, patch] = numbers[..] else { return fail(format!("{} is no version", version())) };
     let (next_major, next_minor, next_patch) = (major + 1, minor + 1, patch + 1);
-    (
+    // The only one that is refused for its soname alone.
+    let earlier = match major {
+        0 => format!("0.{}", minor.saturating_sub(1)),
+        _ => format!("{}.{minor}", major - 1),
+    };
+    Ok((
         format!("{major}.{minor};{major}.{minor}.{patch}"),
-        format!("{major}.{minor}.{next_patch};{major}.{next_minor};{next_major};{next_major}.{minor}"),
-    )
+        format!("{earlier};{major}.{minor}.{next_patch};{major}.{next_minor};{next_major}.{minor}"),
+    ))
 }
 
 /// The bill of materials and the licences name what is linked, and not what only builds or tests.
