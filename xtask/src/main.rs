@@ -1,14 +1,21 @@
 //! What cargo and make cannot say: the header, the C library, its gates, installation, benchmarks, the whole test run.
 
 mod abi;
+mod archive;
 mod bench;
 mod c_tests;
 mod demo;
+mod dist;
 mod emulator;
 mod header;
 mod install;
 mod library;
+mod licences;
+mod linked_crates;
+mod packaging;
 mod process;
+mod sbom;
+mod size;
 mod suite;
 mod tools;
 
@@ -38,15 +45,25 @@ enum Task {
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Install the library, its header and its pkg-config file.
+    /// Install the library, its headers, and what pkg-config and `CMake` read.
     Install {
-        /// Where include/ and lib/ are to stand.
+        /// What the directories are relative to.
         #[arg(long, default_value = "/usr/local")]
         prefix: PathBuf,
         /// A directory before the prefix, for packagers.
         #[arg(long)]
         destdir: Option<PathBuf>,
+        /// Where the libraries stand, such as Debian's lib/x86_64-linux-gnu.
+        #[arg(long, default_value = "lib")]
+        libdir: PathBuf,
+        /// Where the headers stand.
+        #[arg(long, default_value = "include")]
+        includedir: PathBuf,
     },
+    /// Make the tarball below `target/dist` and print where it is.
+    Dist,
+    /// Print how large the shared library is, and what each store adds.
+    Size,
     /// Compare the library's binary interface with the committed baseline.
     Abi {
         /// Make the baseline anew instead.
@@ -55,6 +72,8 @@ enum Task {
     },
     /// Run the C tests: plain, AddressSanitizer, valgrind.
     CTests,
+    /// Check what is installed, and the tarball.
+    Packaging,
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
@@ -73,9 +92,16 @@ fn main() {
         Task::Library { profile } => {
             library::build(&profile).map(|library| println!("{}", library.directory.display()))
         }
-        Task::Install { prefix, destdir } => install::run(&prefix, destdir.as_deref()),
+        Task::Install { prefix, destdir, libdir, includedir } => {
+            install::run(&prefix, destdir.as_deref(), &libdir, &includedir)
+        }
+        Task::Dist => dist::make().map(|tarball| println!("{}", tarball.display())),
+        Task::Size => size::print_shares(),
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
+        Task::Packaging => {
+            packaging::run().map(|passed| println!("{passed} checks of what is packaged passed"))
+        }
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
         Task::Bench { dry_run } => bench::run_all(dry_run),
