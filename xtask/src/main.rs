@@ -8,6 +8,7 @@ mod emulator;
 mod header;
 mod install;
 mod library;
+mod lint;
 mod process;
 mod suite;
 mod tools;
