@@ -10,6 +10,7 @@ mod install;
 mod library;
 mod lint;
 mod process;
+mod released;
 mod suite;
 mod tools;
 
@@ -56,6 +57,8 @@ enum Task {
     },
     /// Run the C tests: plain, AddressSanitizer, valgrind.
     CTests,
+    /// Run the C programs of released versions with today's library, and compare the binary interfaces.
+    Released,
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
@@ -77,6 +80,9 @@ fn main() {
         Task::Install { prefix, destdir } => install::run(&prefix, destdir.as_deref()),
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
+        Task::Released => {
+            released::run().map(|passed| println!("{passed} checks of released versions passed"))
+        }
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
         Task::Bench { dry_run } => bench::run_all(dry_run),
