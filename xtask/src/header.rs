@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use crate::process::{Failure, Outcome, fail};
 use crate::{lint, root};
 
-fn header_path() -> PathBuf {
-    root().join("include/mlflow_artifacts.h")
+/// The header's file name.
+pub(crate) const NAME: &str = "mlflow_artifacts.h";
+
+/// The header.
+pub(crate) fn header_path() -> PathBuf {
+    root().join("include").join(NAME)
 }
 
 fn symbols_path() -> PathBuf {

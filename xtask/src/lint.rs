@@ -94,6 +94,43 @@ impl Function<'_> {
     }
 }
 
+/// What an older header has and this one has not: constants with their values, and structs with their fields, which may have
+/// more fields behind them.
+pub(crate) fn lost(older: &str, header: &str) -> Vec<String> {
+    let (kept, lost) = (constants_and_types(header), constants_and_types(older));
+    // Only these are meant to differ: the version, and the initialisers of structs that grew.
+    let may_differ =
+        |line: &str| line.starts_with("#define MLFA_VERSION_NUMBER ") || line.contains("_INIT {");
+    let is_kept =
+        |old: &String| kept.iter().any(|new| new == old || (old.contains('{') && new.starts_with(old)));
+    lost.into_iter().filter(|line| !may_differ(line) && !is_kept(line)).collect()
+}
+
+/// Each `#define` and `typedef` in one line; a struct without its end.
+fn constants_and_types(header: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut in_struct = false;
+    let mut rest = header;
+    while !rest.is_empty() {
+        let (piece, kind, after) = next_piece(rest);
+        rest = after;
+        let line = in_one_line(piece);
+        match kind {
+            Piece::Directive if line.starts_with("#define ") => found.push(line),
+            Piece::Declaration if in_struct => match found.last_mut() {
+                Some(fields) if !line.starts_with('}') => fields.extend([" ", &line]),
+                _ => in_struct = false,
+            },
+            Piece::Declaration if line.starts_with("typedef ") => {
+                in_struct = line.ends_with('{');
+                found.push(line);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 /// Unfit words in any declaration, and structs that are passed by value.
 fn unfit_types(header: &str) -> Vec<String> {
     let mut problems = Vec::new();
@@ -294,6 +331,21 @@ size_t mlfa_count(const struct mlfa_store *store);
             "a struct by value, `struct mlfa_options",
         );
         assert_said("const struct mlfa_options *options", "struct mlfa_options o", "a struct by value");
+    }
+
+    #[test]
+    fn older_headers_are_kept() {
+        let lost = |from: &str, to: &str| {
+            assert!(GOOD.contains(from), "{from:?} is not in the header");
+            lost(GOOD, &GOOD.replace(from, to)).join("; ")
+        };
+        assert_eq!(lost("", ""), "");
+        assert_eq!(lost("uint32_t struct_size;", "uint32_t struct_size; uint32_t more;"), "");
+        assert_eq!(lost("#define", "#define MLFA_MORE 2\n#define"), "");
+        assert_eq!(lost("VERSION 1", "VERSION 2"), "#define MLFA_ABI_VERSION 1");
+        let fields = "typedef struct mlfa_options { uint32_t struct_size;";
+        assert_eq!(lost("uint32_t struct_size;", "uint32_t more; uint32_t struct_size;"), fields);
+        assert_eq!(lost("uint32_t struct_size;", "uint64_t struct_size;"), fields);
     }
 
     #[test]
