@@ -79,7 +79,8 @@ pub(crate) fn programs(directory: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The header compiles as C11 and as C++17, without padding in its structs, and they are laid out as in Rust.
+/// The header compiles as C11, C23 (as GCC 12 knows it) and C++17, without padding in its structs, and they are laid out as in
+/// Rust.
 fn check_headers(directory: &Path) -> Outcome<usize> {
     let sources = root().join("tests/c");
     let layout = directory.join("layout.c");
@@ -89,6 +90,7 @@ fn check_headers(directory: &Path) -> Outcome<usize> {
     )?;
     let checks = [
         ("cc", "-std=c11", sources.join("header.c")),
+        ("cc", "-std=c2x", sources.join("header.c")),
         ("c++", "-std=c++17", sources.join("header.cpp")),
         ("cc", "-std=c11", layout),
     ];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::process::{Failure, Outcome, fail};
-use crate::{lint, root};
+use crate::{lint, root, target};
 
 /// The header's file name.
 pub(crate) const NAME: &str = "mlflow_artifacts.h";
@@ -60,6 +60,13 @@ pub(crate) fn run(check: bool) -> Outcome {
     }
     check_symbols(&made)?;
     lint::run(&made, &symbols_in_versions()?)
+}
+
+/// Writes the header as cffi reads it, to where maturin looks for it; answers where that is.
+pub(crate) fn write_for_cffi() -> Outcome<PathBuf> {
+    let path = target().join("header.h");
+    std::fs::write(&path, lint::bare(&std::fs::read_to_string(header_path())?))?;
+    Ok(path)
 }
 
 fn generate() -> Outcome<String> {

@@ -110,10 +110,7 @@ pub(crate) fn lost(older: &str, header: &str) -> Vec<String> {
 fn constants_and_types(header: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut in_struct = false;
-    let mut rest = header;
-    while !rest.is_empty() {
-        let (piece, kind, after) = next_piece(rest);
-        rest = after;
+    for (piece, kind) in pieces(header) {
         let line = in_one_line(piece);
         match kind {
             Piece::Directive if line.starts_with("#define ") => found.push(line),
@@ -129,6 +126,35 @@ fn constants_and_types(header: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The header without comments and all that only a preprocessor understands: declarations, and constants that are plain numbers.
+pub(crate) fn bare(header: &str) -> String {
+    let mut bare = String::new();
+    let mut in_struct = false;
+    for (piece, kind) in pieces(header) {
+        let is_kept = match kind {
+            Piece::Comment => false,
+            Piece::Directive => is_plain_number(piece),
+            // Braces outside a struct are those of `extern "C"`.
+            Piece::Declaration if piece.ends_with(['{', '}']) => {
+                let is_kept = in_struct || piece.starts_with("typedef struct");
+                in_struct = is_kept && piece.ends_with('{');
+                is_kept
+            }
+            Piece::Declaration => true,
+        };
+        if is_kept {
+            bare.push_str(&in_one_line(piece));
+            bare.push('\n');
+        }
+    }
+    bare
+}
+
+fn is_plain_number(directive: &str) -> bool {
+    let mut words = directive.split_whitespace();
+    words.next() == Some("#define") && words.nth(1).is_some_and(|value| value.parse::<i64>().is_ok())
 }
 
 /// Unfit words in any declaration, and structs that are passed by value.
@@ -154,10 +180,7 @@ fn functions(header: &str) -> Vec<Function<'_>> {
     let mut functions = Vec::new();
     let mut comment = "";
     let mut is_experimental = false;
-    let mut rest = header;
-    while !rest.is_empty() {
-        let (piece, kind, after) = next_piece(rest);
-        rest = after;
+    for (piece, kind) in pieces(header) {
         match kind {
             Piece::Comment => comment = piece,
             Piece::Directive => {
@@ -184,18 +207,21 @@ enum Piece {
     Declaration,
 }
 
-/// The first comment, preprocessor line or declaration of a text, and what follows it.
-fn next_piece(text: &str) -> (&str, Piece, &str) {
-    let text = text.trim_start();
-    let (end, kind) = if text.starts_with("/*") {
-        (text.find("*/").map(|at| at + 2), Piece::Comment)
-    } else if text.starts_with('#') {
-        (text.find('\n'), Piece::Directive)
-    } else {
-        (text.find([';', '{', '}']).map(|at| at + 1), Piece::Declaration)
-    };
-    let (piece, rest) = text.split_at(end.unwrap_or(text.len()));
-    (piece, kind, rest)
+/// The comments, preprocessor lines and declarations of a header. A brace ends a declaration too.
+fn pieces(header: &str) -> impl Iterator<Item = (&str, Piece)> {
+    let mut rest = header.trim_start();
+    std::iter::from_fn(move || {
+        let (end, kind) = if rest.starts_with("/*") {
+            (rest.find("*/").map(|at| at + 2), Piece::Comment)
+        } else if rest.starts_with('#') {
+            (rest.find('\n'), Piece::Directive)
+        } else {
+            (rest.find([';', '{', '}']).map(|at| at + 1), Piece::Declaration)
+        };
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after.trim_start();
+        (!piece.is_empty()).then_some((piece, kind))
+    })
 }
 
 /// The name of the function that a declaration declares, if it does.
@@ -208,10 +234,7 @@ fn function_name(declaration: &str) -> Option<&str> {
 /// The header without comments and preprocessor lines.
 fn code(header: &str) -> String {
     let mut code = String::new();
-    let mut rest = header;
-    while !rest.is_empty() {
-        let (piece, kind, after) = next_piece(rest);
-        rest = after;
+    for (piece, kind) in pieces(header) {
         if matches!(kind, Piece::Declaration) {
             code.push_str(piece);
         }

@@ -162,13 +162,16 @@ fn installation() -> Outcome<usize> {
     Ok(4)
 }
 
-/// The command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.
+/// The header with cffi; the command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.
 fn end_to_end() -> Outcome<usize> {
     let python = tools::python()?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
     let program = target().join("release/mlflow-artifacts");
     let emulator = emulator::build()?;
-    let scripts: [(&str, &[&PathBuf]); 3] = [
+    let header = header::write_for_cffi()?;
+    let library = library::build("dev")?.shared;
+    let scripts: [(&str, &[&PathBuf]); 4] = [
+        ("tests/e2e/cffi_header.py", &[&header, &library]),
         ("tests/e2e/mlflow_model.py", &[&program]),
         ("tests/e2e/large_file.py", &[&program]),
         ("tests/e2e/artifactory_clients.py", &[&emulator, &program]),
