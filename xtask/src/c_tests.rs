@@ -9,7 +9,7 @@ use crate::process::{Outcome, cargo, command, fail, output};
 use crate::{root, target};
 
 /// How a program is compiled and run.
-struct Way {
+pub(crate) struct Way {
     name: &'static str,
     compiler_flags: &'static [&'static str],
     /// What the program runs under, with its arguments.
@@ -18,8 +18,10 @@ struct Way {
     rounds: &'static str,
 }
 
+pub(crate) const PLAIN: Way = Way { name: "plain", compiler_flags: &["-O1"], under: &[], rounds: "100" };
+
 const WAYS: [Way; 3] = [
-    Way { name: "plain", compiler_flags: &["-O1"], under: &[], rounds: "100" },
+    PLAIN,
     Way {
         name: "asan",
         compiler_flags: &["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
@@ -45,33 +47,40 @@ const WAYS: [Way; 3] = [
 pub(crate) fn run() -> Outcome<usize> {
     let library = library::build("dev")?;
     library::check(&library)?;
-    let directory = target().join("c-tests");
-    std::fs::create_dir_all(&directory)?;
+    let directory = directory()?;
     let mut passed = check_headers(&directory)?;
-    for source in programs()? {
+    for source in programs(&root().join("tests/c"))? {
         for way in &WAYS {
-            run_program(&library, &source, way, &directory)?;
+            run_program(&library, &root().join("include"), &source, way, &directory)?;
             passed += 1;
         }
     }
     Ok(passed)
 }
 
-/// The programs that are run, sorted: each `tests/c/*.c` but the ones that only show that the header compiles.
-fn programs() -> Outcome<Vec<PathBuf>> {
-    let mut found: Vec<_> = std::fs::read_dir(root().join("tests/c"))?
+/// Where the programs are compiled to.
+pub(crate) fn directory() -> Outcome<PathBuf> {
+    let directory = target().join("c-tests");
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+/// The programs that are run, sorted: each `*.c` of a directory but the one that only shows that the header compiles.
+pub(crate) fn programs(directory: &Path) -> Outcome<Vec<PathBuf>> {
+    let mut found: Vec<_> = std::fs::read_dir(directory)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
         .filter(|path| path.file_stem().is_some_and(|stem| stem != "header"))
         .collect();
     found.sort();
     if found.is_empty() {
-        return fail("there are no C tests");
+        return fail(format!("there are no C tests in {}", directory.display()));
     }
     Ok(found)
 }
 
-/// The header compiles as C11 and as C++17, without padding in its structs, and they are laid out as in Rust.
+/// The header compiles as C11, C23 (as GCC 12 knows it) and C++17, without padding in its structs, and they are laid out as in
+/// Rust.
 fn check_headers(directory: &Path) -> Outcome<usize> {
     let sources = root().join("tests/c");
     let layout = directory.join("layout.c");
@@ -81,6 +90,7 @@ fn check_headers(directory: &Path) -> Outcome<usize> {
     )?;
     let checks = [
         ("cc", "-std=c11", sources.join("header.c")),
+        ("cc", "-std=c2x", sources.join("header.c")),
         ("c++", "-std=c++17", sources.join("header.cpp")),
         ("cc", "-std=c11", layout),
     ];
@@ -93,10 +103,17 @@ fn check_headers(directory: &Path) -> Outcome<usize> {
     Ok(checks.len())
 }
 
-fn run_program(library: &Library, source: &Path, way: &Way, directory: &Path) -> Outcome {
+/// Compiles a program against the header in `include` and runs it with the library.
+pub(crate) fn run_program(
+    library: &Library,
+    include: &Path,
+    source: &Path,
+    way: &Way,
+    directory: &Path,
+) -> Outcome {
     let name = format!("{}-{}", source.file_stem().unwrap_or_default().display(), way.name);
     let program = directory.join(&name);
-    let mut compile = library.compile(source, &program);
+    let mut compile = library.compile_against(include, source, &program);
     output(compile.args(["-g", "-Wpedantic", "-lpthread", "-ldl"]).args(way.compiler_flags))?;
     if way.name == "asan"
         && !output(command("nm", ["--undefined-only"]).arg(&program))?.contains("__asan_init")
@@ -104,7 +121,6 @@ fn run_program(library: &Library, source: &Path, way: &Way, directory: &Path) ->
         return fail(format!("{name} was not compiled with AddressSanitizer"));
     }
 
-    let work = tempfile::tempdir()?;
     let (first, rest) = way.under.split_first().map_or((None, &[][..]), |(first, rest)| (Some(*first), rest));
     // In a forked child everything that the parent's other threads held is lost: valgrind would report it as a leak.
     let forks = name.starts_with("fork").then_some("--leak-check=no");
@@ -116,9 +132,15 @@ fn run_program(library: &Library, source: &Path, way: &Way, directory: &Path) ->
         }
         None => Command::new(&program),
     };
-    run.arg(work.path()).env("MLFA_TEST_ROUNDS", way.rounds).env("MLFA_LIBRARY", &library.shared);
+    run_compiled(run.env("MLFA_LIBRARY", &library.shared), &name, way.rounds)
+}
+
+/// Runs a compiled program, without its arguments so far, in an empty directory. It must say that it is ok.
+pub(crate) fn run_compiled(run: &mut Command, name: &str, rounds: &str) -> Outcome {
+    let work = tempfile::tempdir()?;
+    run.arg(work.path()).env("MLFA_TEST_ROUNDS", rounds);
     let started = std::time::Instant::now();
-    let printed = output(&mut run)?;
+    let printed = output(run)?;
     match printed.lines().last() {
         Some(last) if last.starts_with("ok: ") => {
             println!("{last} in {name} ({:.1} s)", started.elapsed().as_secs_f32());

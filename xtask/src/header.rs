@@ -1,13 +1,17 @@
 //! The header, and the list of the functions in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::process::{Failure, Outcome, fail};
-use crate::root;
+use crate::{lint, root, target};
 
-fn header_path() -> PathBuf {
-    root().join("include/mlflow_artifacts.h")
+/// The header's file name.
+pub(crate) const NAME: &str = "mlflow_artifacts.h";
+
+/// The header.
+pub(crate) fn header_path() -> PathBuf {
+    root().join("include").join(NAME)
 }
 
 fn symbols_path() -> PathBuf {
@@ -55,7 +59,15 @@ pub(crate) fn run(check: bool) -> Outcome {
     if !check {
         std::fs::write(header_path(), &made)?;
     }
-    check_symbols(&made)
+    check_symbols(&made)?;
+    lint::run(&made, &symbols_in_versions()?)
+}
+
+/// Writes the header as cffi reads it, to where maturin looks for it; answers where that is.
+pub(crate) fn write_for_cffi() -> Outcome<PathBuf> {
+    let path = target().join("header.h");
+    std::fs::write(&path, lint::bare(&std::fs::read_to_string(header_path())?))?;
+    Ok(path)
 }
 
 fn generate() -> Outcome<String> {
@@ -95,11 +107,22 @@ fn generate() -> Outcome<String> {
     String::from_utf8(header).map_err(|error| Failure(error.to_string()))
 }
 
-/// The functions that the library exports: the first column of include/symbols-in-versions.txt.
+/// The functions that the library exports.
 pub(crate) fn symbols() -> Outcome<BTreeSet<String>> {
+    Ok(symbols_in_versions()?.into_keys().collect())
+}
+
+/// The lines of include/symbols-in-versions.txt: each function with the version that introduced it.
+fn symbols_in_versions() -> Outcome<BTreeMap<String, String>> {
     let list = std::fs::read_to_string(symbols_path())?;
-    let lines = list.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    Ok(lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+    let mut found = BTreeMap::new();
+    for line in list.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let Some((symbol, since)) = line.split_once(' ') else {
+            return fail(format!("include/symbols-in-versions.txt: no version in the line {line:?}"));
+        };
+        found.insert(symbol.to_owned(), since.trim().to_owned());
+    }
+    Ok(found)
 }
 
 /// Every function of the header stands in the list, and nothing else does.

@@ -29,8 +29,13 @@ impl Library {
     /// A call of the C compiler that makes `program` of `source`, warnings being errors; it finds this library where it
     /// stands, if it uses it.
     pub(crate) fn compile(&self, source: &Path, program: &Path) -> Command {
+        self.compile_against(&root().join("include"), source, program)
+    }
+
+    /// The same against the header in another directory.
+    pub(crate) fn compile_against(&self, include: &Path, source: &Path, program: &Path) -> Command {
         let mut compile = command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"]);
-        compile.arg(program).arg(source).arg("-I").arg(root().join("include")).arg("-L").arg(&self.directory);
+        compile.arg(program).arg(source).arg("-I").arg(include).arg("-L").arg(&self.directory);
         compile.args(["-Wl,--as-needed", "-lmlflow_artifacts"]);
         compile.arg(format!("-Wl,-rpath,{}", self.directory.display()));
         compile

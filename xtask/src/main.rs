@@ -12,8 +12,10 @@ mod install;
 mod library;
 mod licences;
 mod linked_crates;
+mod lint;
 mod packaging;
 mod process;
+mod released;
 mod sbom;
 mod size;
 mod suite;
@@ -74,6 +76,8 @@ enum Task {
     CTests,
     /// Check what is installed, and the tarball.
     Packaging,
+    /// Run the C programs of released versions with today's library, and compare the binary interfaces.
+    Released,
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
@@ -101,6 +105,9 @@ fn main() {
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
         Task::Packaging => {
             packaging::run().map(|passed| println!("{passed} checks of what is packaged passed"))
+        }
+        Task::Released => {
+            released::run().map(|passed| println!("{passed} checks of released versions passed"))
         }
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::process::{Outcome, cargo, command, fail, output, run};
-use crate::{abi, c_tests, emulator, header, packaging, target, tools};
+use crate::{abi, c_tests, emulator, header, library, packaging, released, target, tools};
 
 /// How many tests passed.
 type Step = fn() -> Outcome<usize>;
 
 /// From what fails soonest to what takes longest.
-const STEPS: [(&str, Step); 12] = [
+const STEPS: [(&str, Step); 13] = [
     ("tools", || tools::install_programs().map(|()| 0)),
     ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
     ("header", || header::run(true).map(|()| 1)),
@@ -25,6 +25,7 @@ const STEPS: [(&str, Step); 12] = [
     ("Rust tests", || cargo_test(&["--workspace", "--no-fail-fast"])),
     ("C tests", c_tests::run),
     ("binary interface", || abi::run(false).map(|()| 1)),
+    ("released interfaces", released::run),
     ("installation", packaging::installation),
     ("distribution", packaging::distribution),
     ("end to end", end_to_end),
@@ -106,13 +107,16 @@ fn number_before(text: &str, word: &str) -> usize {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// The command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.
+/// The header with cffi; the command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.
 fn end_to_end() -> Outcome<usize> {
     let python = tools::python()?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
     let program = target().join("release/mlflow-artifacts");
     let emulator = emulator::build()?;
-    let scripts: [(&str, &[&PathBuf]); 3] = [
+    let header = header::write_for_cffi()?;
+    let library = library::build("dev")?.shared;
+    let scripts: [(&str, &[&PathBuf]); 4] = [
+        ("tests/e2e/cffi_header.py", &[&header, &library]),
         ("tests/e2e/mlflow_model.py", &[&program]),
         ("tests/e2e/large_file.py", &[&program]),
         ("tests/e2e/artifactory_clients.py", &[&emulator, &program]),
