@@ -83,8 +83,9 @@ int main(int argc, char **argv) {
     int is_plain = rounds(100) == 100, count = 2 * rounds(100), cancelled = 0;
     uint32_t state = (uint32_t)getpid();
     for (int round = 0; round < count; round++) {
-        /* Most of them early, to be done soon; some at any point. */
-        double range = round % 4 != 0 && upload > 100 ? 100 : upload;
+        /* Most of them early, to be done soon; some later. */
+        double range = round % 10 != 0 ? 100 : 1000;
+        range = range < upload ? range : upload;
         state = state * 1664525U + 1013904223U;
         double took = cancel_after(store, (long)(range * 1000 * (state >> 8) / (1 << 24)), &cancelled);
         longest = took > longest ? took : longest;
