@@ -313,6 +313,7 @@ static void block(mlfa_task *task, void *user) {
     struct plug *plug = user;
     atomic_store(&plug->is_in, 1);
     wait_for(&plug->is_out, 1);
+    atomic_store(&plug->is_in, 2);
     mlfa_task_free(task);
 }
 
@@ -338,6 +339,7 @@ static void unplug(struct plug *plug) {
 
 static void release_plug(struct plug *plug) {
     unplug(plug);
+    wait_for(&plug->is_in, 2);
     mlfa_store_release(plug->store);
     mlfa_context_release(plug->context);
 }
@@ -1186,7 +1188,7 @@ static void *work(void *argument) {
     mlfa_queue *queue = new_queue();
     unsigned state = (unsigned)worker->number * 7919 + 1;
     uint64_t queued = 0;
-    char path[32];
+    char path[32] = {0};
     snprintf(path, sizeof path, "threads/%d", worker->number);
     for (int round = rounds(100); round > 0; round--) {
         state = state * 1664525U + 1013904223U;
