@@ -543,7 +543,7 @@ static void writers_write(mlfa_store *store, const uint8_t *large) {
 }
 
 static void tiny_writes_add_up(mlfa_store *store, const uint8_t *large) {
-    size_t size = by_task ? 2000 : 300000;
+    size_t size = by_task ? 2000 : (size_t)rounds(300) * 1000;
     mlfa_writer *writer = writer_of(store, "tiny", MLFA_LENGTH_UNKNOWN, 0, NULL);
     for (size_t at = 0; at < size; at++) {
         CHECK_OK(write_some(writer, large + at, 1, &error));
