@@ -171,14 +171,16 @@ inline void check(mlfa_status status, mlfa_error *error) {
 /** Calls a function that answers nothing else. */
 template <class Function, class... Arguments> void call(Function function, Arguments... arguments) {
     mlfa_error *error = nullptr;
-    check(function(arguments..., &error), error);
+    const mlfa_status status = function(arguments..., &error);
+    check(status, error);
 }
 
 /** Calls a function whose last output but the error is a T. */
 template <class T, class Function, class... Arguments> T answer(Function function, Arguments... arguments) {
     T out{};
     mlfa_error *error = nullptr;
-    check(function(arguments..., &out, &error), error);
+    const mlfa_status status = function(arguments..., &out, &error);
+    check(status, error);
     return out;
 }
 

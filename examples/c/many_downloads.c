@@ -20,13 +20,14 @@
 
 enum { COUNT = 100, TEXT_SIZE = 64, PATH_SIZE = 1024 };
 
-/* Ends the program with what went wrong if a call failed. */
-static void require(mlfa_status status, mlfa_error *error) {
+/* Ends the program with what went wrong if a call failed. It is given the address of the error because the compiler chooses the
+ * order in which it evaluates arguments: the error's value might be that from before the call. */
+static void require(mlfa_status status, mlfa_error **error) {
     if (status == MLFA_OK) {
         return;
     }
-    fprintf(stderr, "many_downloads: %s: %s\n", mlfa_status_name(status), mlfa_error_message(error));
-    mlfa_error_free(error);
+    fprintf(stderr, "many_downloads: %s: %s\n", mlfa_status_name(status), mlfa_error_message(*error));
+    mlfa_error_free(*error);
     exit(EXIT_FAILURE);
 }
 
@@ -56,7 +57,7 @@ static void store_all(mlfa_store *store, const char *prefix) {
         mlfa_error *error = NULL;
         make_path(path, prefix, number);
         make_text(text, number);
-        require(mlfa_put_bytes(store, path, SIZE_MAX, (const uint8_t *)text, strlen(text), NULL, &error), error);
+        require(mlfa_put_bytes(store, path, SIZE_MAX, (const uint8_t *)text, strlen(text), NULL, &error), &error);
     }
 }
 
@@ -67,8 +68,8 @@ static void start_all(mlfa_store *store, const char *prefix, mlfa_queue *queue) 
         mlfa_task *task = NULL;
         mlfa_error *error = NULL;
         make_path(path, prefix, number);
-        require(mlfa_get_bytes_start(store, path, SIZE_MAX, 0, MLFA_TO_THE_END, &task, &error), error);
-        require(mlfa_task_submit_to(task, queue, number, &error), error); /* the task is the queue's now */
+        require(mlfa_get_bytes_start(store, path, SIZE_MAX, 0, MLFA_TO_THE_END, &task, &error), &error);
+        require(mlfa_task_submit_to(task, queue, number, &error), &error); /* the task is the queue's now */
     }
 }
 
@@ -101,7 +102,7 @@ static void drain(mlfa_queue *queue, int *ended, int *right) {
             mlfa_error_free(error);
             return;
         }
-        require(status, error);
+        require(status, &error);
         (*ended)++;
         *right += finish(task, number);
     }
@@ -116,11 +117,11 @@ int main(int argc, char **argv) {
     mlfa_store *store = NULL;
     mlfa_queue *queue = NULL;
     mlfa_error *error = NULL;
-    require(mlfa_context_new(NULL, &context, &error), error);
-    require(mlfa_store_open(context, argv[1], SIZE_MAX, NULL, &store, &error), error);
+    require(mlfa_context_new(NULL, &context, &error), &error);
+    require(mlfa_store_open(context, argv[1], SIZE_MAX, NULL, &store, &error), &error);
     store_all(store, argv[2]);
 
-    require(mlfa_queue_new(&queue, &error), error);
+    require(mlfa_queue_new(&queue, &error), &error);
     int loop = epoll_create1(EPOLL_CLOEXEC);
     require_system(loop, "epoll_create1");
     /* A program with sockets and timers watches the queue beside them; this one has nothing else to watch. */
