@@ -5,6 +5,7 @@ mod bench;
 mod c_tests;
 mod demo;
 mod emulator;
+mod examples;
 mod header;
 mod install;
 mod library;
@@ -55,6 +56,8 @@ enum Task {
     },
     /// Run the C tests: plain, AddressSanitizer, valgrind.
     CTests,
+    /// Compile and run the examples and the test of the C++ header, plain and under valgrind.
+    Examples,
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
@@ -76,6 +79,7 @@ fn main() {
         Task::Install { prefix, destdir } => install::run(&prefix, destdir.as_deref()),
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
+        Task::Examples => examples::run().map(|passed| println!("{passed} runs of examples passed")),
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
         Task::Bench { dry_run } => bench::run_all(dry_run),

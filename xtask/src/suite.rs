@@ -7,13 +7,13 @@ use std::process::{Command, Stdio};
 use crate::emulator::{self, Emulator};
 use crate::library::{self, version};
 use crate::process::{Outcome, cargo, command, fail, output, run};
-use crate::{abi, c_tests, demo, header, install, root, target, tools};
+use crate::{abi, c_tests, demo, examples, header, install, root, target, tools};
 
 /// How many tests passed.
 type Step = fn() -> Outcome<usize>;
 
 /// From what fails soonest to what takes longest.
-const STEPS: [(&str, Step); 11] = [
+const STEPS: [(&str, Step); 12] = [
     ("tools", || tools::install_programs().map(|()| 0)),
     ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
     ("header", || header::run(true).map(|()| 1)),
@@ -26,6 +26,7 @@ const STEPS: [(&str, Step); 11] = [
     ("dependencies", dependencies),
     ("Rust tests", || cargo_test(&["--workspace", "--no-fail-fast"])),
     ("C tests", c_tests::run),
+    ("examples", examples::run),
     ("binary interface", || abi::run(false).map(|()| 1)),
     ("installation", installation),
     ("end to end", end_to_end),
