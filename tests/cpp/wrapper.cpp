@@ -347,6 +347,7 @@ int main(int argc, char **argv) {
         const Store store = std::move(opened);
         CHECK(!opened && opened.root().empty() && copy.get() == store.get());
         CHECK(status_of([&] { opened.stat(""); }) == MLFA_E_NULL_POINTER);
+        CHECK(status_of([&] { opened.put_owned("a", std::string(100, 'a')); }) == MLFA_E_NULL_POINTER);
         CHECK(uri.find(store.scheme()) == 0 && !store.root().empty());
         errors(moved, store);
         content(store);

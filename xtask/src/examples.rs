@@ -104,6 +104,9 @@ impl Drop for Server {
     }
 }
 
+/// Method, path, body, and the status that is to come, with which content if that matters.
+type Request<'a> = (&'a str, &'a str, &'a [u8], u16, Option<&'a [u8]>);
+
 /// Starts the server, asks it for one thing and another, and ends it with SIGTERM while a client is connected.
 fn serve(server: &mut Command) -> Outcome {
     // What it says about failed requests is not for this terminal.
@@ -117,7 +120,7 @@ fn serve(server: &mut Command) -> Outcome {
     };
     let large: Vec<u8> =
         (0..1_000_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    let requests: [(&str, &str, &[u8], u16, Option<&[u8]>); 10] = [
+    let requests: [Request<'_>; 10] = [
         ("PUT", "runs/large", &large, 201, None),
         ("GET", "runs/large", b"", 200, Some(&large)),
         ("PUT", "runs/a%20b", b"small", 201, None),
@@ -153,7 +156,7 @@ fn serve(server: &mut Command) -> Outcome {
 /// The status and the body that the server answers.
 fn ask(address: &str, method: &str, path: &str, body: &[u8]) -> Outcome<(u16, Vec<u8>)> {
     let mut connection = TcpStream::connect(address)?;
-    connection.set_read_timeout(Some(std::time::Duration::from_secs(60)))?;
+    connection.set_read_timeout(Some(std::time::Duration::from_mins(1)))?;
     let head = format!(
         "{method} /artifacts/{path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n",
         body.len()

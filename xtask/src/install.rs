@@ -29,14 +29,16 @@ fn place(library: &Library, top: &Path, prefix: &Path) -> Outcome<Vec<PathBuf>> 
     let shared_name = PathBuf::from(format!("libmlflow_artifacts.so.{}", version()));
     let placed = [
         include.join("mlflow_artifacts.h"),
+        include.join("mlflow_artifacts.hpp"),
         lib.join(&shared_name),
         lib.join(soname()),
         lib.join("libmlflow_artifacts.so"),
         lib.join("libmlflow_artifacts.a"),
         pkgconfig.join("mlflow_artifacts.pc"),
     ];
-    let [header, shared, soname_link, plain_link, archive, description] = &placed;
+    let [header, cpp_header, shared, soname_link, plain_link, archive, description] = &placed;
     std::fs::copy(root().join("include/mlflow_artifacts.h"), header)?;
+    std::fs::copy(root().join("include/mlflow_artifacts.hpp"), cpp_header)?;
     // A program that runs may have the old library mapped: never write into it.
     let _ = std::fs::remove_file(shared);
     std::fs::copy(&library.shared, shared)?;
