@@ -5,7 +5,7 @@
 #include <time.h>
 
 #define MIB (1u << 20)
-#define LARGE (5 * MIB + 4321)
+#define LARGE (2 * MIB + 4321)
 
 /* Whether the operations below are begun with their _start function. */
 static int by_task;
