@@ -549,7 +549,8 @@ static void etags_guard_puts(mlfa_store *store) {
     put_text(store, "guarded", "one");
     CHECK_OK(mlfa_stat(store, "guarded", SIZE_MAX, &meta, &error));
     options.mode = MLFA_PUT_IF_MATCH;
-    CHECK_STATUS(mlfa_put_bytes(store, "guarded", SIZE_MAX, two, 3, &options, &error), MLFA_E_NULL_POINTER);
+    CHECK_STATUS(mlfa_put_bytes(store, "guarded", SIZE_MAX, two, 3, &options, &error),
+                 MLFA_E_INVALID_ARGUMENT);
     options.if_match = mlfa_meta_etag(meta);
     if (mlfa_store_capabilities(store) & MLFA_CAPABILITY_REPLACE_IF_MATCH) {
         CHECK_OK(mlfa_put_bytes(store, "guarded", SIZE_MAX, two, 3, &options, &error));

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #define MIB (1u << 20)
-#define LARGE (2 * MIB + 4321)
+#define LARGE (5 * MIB + 4321)
 
 /* Whether the operations below are begun with their _start function. */
 static int by_task;
@@ -505,8 +505,10 @@ static mlfa_status write_released(mlfa_writer *writer, const uint8_t *data, size
 
 static void writers_write(mlfa_store *store, const uint8_t *large) {
     const size_t steps[] = {1000, 65536, 262144, 262145, MIB + 1, LARGE};
-    for (size_t at = 0; at < sizeof steps / sizeof steps[0]; at++) {
-        for (int way = 0; way < 4; way++) {
+    /* valgrind makes the digests of the store in memory slow. */
+    int few = rounds(20) < 20;
+    for (size_t at = few ? 3 : 0; at < sizeof steps / sizeof steps[0]; at += few ? 2 : 1) {
+        for (int way = 0; way < 4; way += few ? 3 : 1) {
             int known = way & 1, owned = way >> 1;
             mlfa_writer *writer = writer_of(store, "written/a", known ? LARGE : MLFA_LENGTH_UNKNOWN, 0, NULL);
             size_t calls = 0;
@@ -709,7 +711,7 @@ static void writers_mind_their_arguments(mlfa_store *store) {
     CHECK_STATUS(mlfa_writer_open(store, "a", 1, 0, &options, &writer, &error), MLFA_E_INVALID_ARGUMENT);
     CHECK(writer == NULL);
     options.mode = MLFA_PUT_IF_MATCH;
-    CHECK_STATUS(mlfa_writer_open(store, "a", 1, 0, &options, &writer, &error), MLFA_E_NULL_POINTER);
+    CHECK_STATUS(mlfa_writer_open(store, "a", 1, 0, &options, &writer, &error), MLFA_E_INVALID_ARGUMENT);
     options.mode = MLFA_PUT_CREATE_NEW;
     options.if_match = "etag";
     CHECK_STATUS(mlfa_writer_open(store, "a", 1, 0, &options, &writer, &error), MLFA_E_INVALID_ARGUMENT);
