@@ -95,7 +95,8 @@ int main(int argc, char **argv) {
     }
     printf("%d of %d uploads of %.0f ms cancelled, in %.1f ms at most (after %.1f ms)\n", cancelled, count, upload,
            longest, begun_before);
-    CHECK(cancelled > 0);
+    /* Under valgrind each may be too late. */
+    CHECK(!is_plain || cancelled > 0);
     CHECK(!is_plain || longest < LONGEST_MS);
 
     /* Freed while it runs: it cleans up by itself, until the context is released at the latest. */
