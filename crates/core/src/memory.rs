@@ -463,6 +463,10 @@ struct MemoryUpload {
 
 #[async_trait]
 impl Upload for MemoryUpload {
+    fn path(&self) -> &ArtifactPath {
+        &self.path
+    }
+
     fn part_size(&self) -> u64 {
         self.part_size
     }

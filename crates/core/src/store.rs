@@ -117,6 +117,9 @@ pub trait ArtifactStore: Debug + Send + Sync + 'static {
 /// upload leaves it as it is, to be resumed: call [`abort`](Upload::abort) to give it up.
 #[async_trait]
 pub trait Upload: Debug + Send + Sync {
+    /// Where the artifact will stand.
+    fn path(&self) -> &ArtifactPath;
+
     /// The size in bytes of every part but the last, which may be smaller.
     fn part_size(&self) -> u64;
 

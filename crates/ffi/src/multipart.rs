@@ -54,13 +54,8 @@ struct Parts {
 type Answer<T> = Result<T, Failure>;
 
 impl MultipartObject {
-    fn new(
-        object: Arc<StoreObject>,
-        store: SharedStore,
-        path: ArtifactPath,
-        upload: Box<dyn Upload>,
-    ) -> Self {
-        let (token, part_size) = (upload.token(), upload.part_size());
+    fn new(object: Arc<StoreObject>, store: SharedStore, upload: Box<dyn Upload>) -> Self {
+        let (path, token, part_size) = (upload.path().clone(), upload.token(), upload.part_size());
         let parts = Parts { upload: Some(Arc::new(upload)), receipts: BTreeMap::new() };
         MultipartObject {
             token: token.as_ref().map(|token| c_string(token.as_str())),
@@ -105,7 +100,7 @@ impl MultipartObject {
     }
 
     /// The upload itself, which ends with what is done to it.
-    fn take(&self) -> Answer<(&OpenMultipart, Box<dyn Upload>, Vec<PartReceipt>)> {
+    fn take(&self) -> Answer<(&OpenMultipart, Ending, Vec<PartReceipt>)> {
         let open = self.open.here()?;
         let mut parts = lock(&open.parts);
         let upload = Arc::try_unwrap(parts.upload.take().ok_or_else(ended)?).map_err(|shared| {
@@ -114,20 +109,21 @@ impl MultipartObject {
         })?;
         let receipts = std::mem::take(&mut parts.receipts).into_values().collect();
         drop(parts);
-        Ok((open, upload, receipts))
+        Ok((open, Ending { object: Arc::clone(&open.object), upload: Some(upload) }, receipts))
     }
 
     fn complete(&self) -> Answer<Work<impl Future<Output = Answer<Option<MetaObject>>> + use<>>> {
-        let (open, upload, receipts) = self.take()?;
+        let (open, mut ending, receipts) = self.take()?;
         let path = open.path.clone();
         Ok(Work::new(Arc::clone(&open.object), async move {
+            let upload = ending.begin()?;
             Ok(Some(MetaObject::of_put(&path, upload.complete(receipts).await?)))
         }))
     }
 
     fn abort(&self) -> Answer<Work<impl Future<Output = Answer<()>> + use<>>> {
-        let (open, upload, _) = self.take()?;
-        Ok(Work::new(Arc::clone(&open.object), async move { Ok(upload.abort().await?) }))
+        let (open, mut ending, _) = self.take()?;
+        Ok(Work::new(Arc::clone(&open.object), async move { Ok(ending.begin()?.abort().await?) }))
     }
 
     fn presign_part(
@@ -143,6 +139,27 @@ impl MultipartObject {
         let method = PresignMethod::Part { upload: token.clone().ok_or_else(unnamed)?, number };
         let place = Place { object: Arc::clone(object), store: Arc::clone(store), path: path.clone() };
         presign(place, method, expires_s)
+    }
+}
+
+/// An upload that is about to end. No handle has it any longer: if its end never begins, because the task was cancelled before,
+/// it is aborted.
+struct Ending {
+    object: Arc<StoreObject>,
+    upload: Option<Box<dyn Upload>>,
+}
+
+impl Ending {
+    fn begin(&mut self) -> Answer<Box<dyn Upload>> {
+        self.upload.take().ok_or_else(ended)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some(upload) = self.upload.take() else { return };
+        // Nobody is left to be told of a failure.
+        let _ = self.object.context.threads.spawn(async { drop(upload.abort().await) });
     }
 }
 
@@ -167,7 +184,7 @@ unsafe fn create(
     let Place { object, store, path } = place;
     Ok(Work::new(Arc::clone(&object), async move {
         let upload = store.begin_upload(&path, options).await?;
-        Ok(MultipartObject::new(object, store, path, upload))
+        Ok(MultipartObject::new(object, store, upload))
     }))
 }
 
@@ -181,7 +198,11 @@ unsafe fn resume(
     let Place { object, store, path } = place;
     Ok(Work::new(Arc::clone(&object), async move {
         let upload = store.resume_upload(&token).await?;
-        Ok(MultipartObject::new(object, store, path, upload))
+        if *upload.path() != path {
+            let message = format!("the token is that of an upload to \"{}\", not \"{path}\"", upload.path());
+            return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, message));
+        }
+        Ok(MultipartObject::new(object, store, upload))
     }))
 }
 
@@ -242,7 +263,7 @@ pub unsafe extern "C" fn mlfa_multipart_create_start(
 ///
 /// Ownership: release `*out` with `mlfa_multipart_release`. Thread safety: any thread. Callback-safe: no. Blocking: yes.
 /// Errors: `MLFA_E_UNSUPPORTED` without `MLFA_CAPABILITY_RESUME_UPLOAD`, `MLFA_E_NOT_FOUND` (no such upload),
-/// `MLFA_E_INVALID_PATH`, and those of the store. Since: 0.2.
+/// `MLFA_E_INVALID_PATH`, `MLFA_E_INVALID_ARGUMENT` (the token is no token or that of another path), and those of the store. Since: 0.2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_multipart_resume(
     store: *mut mlfa_store,

@@ -157,6 +157,10 @@ impl LocalUpload {
 
 #[async_trait]
 impl Upload for LocalUpload {
+    fn path(&self) -> &ArtifactPath {
+        &self.path
+    }
+
     fn part_size(&self) -> u64 {
         self.state.part_size
     }

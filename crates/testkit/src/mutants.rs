@@ -266,6 +266,10 @@ struct SortingUpload(Box<dyn Upload>);
 
 #[async_trait]
 impl Upload for SortingUpload {
+    fn path(&self) -> &ArtifactPath {
+        self.0.path()
+    }
+
     fn part_size(&self) -> u64 {
         self.0.part_size()
     }

@@ -8,7 +8,6 @@ use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, Capabilities, Error, ErrorKind, ListOptions, PutOutcome, Result, SharedStore,
 };
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::Control;
@@ -16,8 +15,8 @@ use crate::engine::{Transfer, local_store};
 use crate::file::{Source, Target, blocking};
 use crate::report::{FileReport, Outcome, TreeReport};
 
-/// How many entries may be found ahead of the transfers.
-const FOUND_AHEAD: usize = 1024;
+/// How many entries of a local tree are found at a time.
+const FOUND_AT_ONCE: usize = 1024;
 
 /// How many artifacts that stand at the target already are looked at: enough for any model, and of a bounded size.
 const MOST_PRESENT: usize = 100_000;
@@ -37,25 +36,23 @@ impl Transfer {
     /// has the target in it ([`ErrorKind::InvalidArgument`]).
     pub async fn upload_tree(&self, local: &Path, path: &ArtifactPath) -> Result<TreeReport> {
         let in_context = |error: Error| error.with_operation("upload").with_path(local.display());
-        let (found, mut entries) = mpsc::channel(FOUND_AHEAD);
         let (top, target) = (local.to_owned(), directory_of(&self.store, path));
         let open = move || open_tree(&top).and_then(|()| check_apart(Some(&top), target.as_deref()));
         blocking(open).await.map_err(in_context)?;
         let present = self.present(&self.store, path).await.map_err(in_context)?;
-        let (top, control) = (local.to_owned(), self.control.clone());
-        let walk = tokio::task::spawn_blocking(move || {
-            for entry in walk_tree(&top) {
-                if control.is_cancelled() || found.blocking_send(entry).is_err() {
-                    return;
-                }
+        let (mut tree, mut walk) = (Tree::new(self), walk_tree(local.to_owned()));
+        // Only while it looks does the walk hold a thread: with many trees at once none would be left to read the files.
+        while !self.control.is_cancelled() {
+            let entries;
+            (walk, entries) = blocking(move || Ok(next_entries(walk))).await.map_err(in_context)?;
+            if entries.is_empty() {
+                break;
             }
-        });
-        let mut tree = Tree::new(self);
-        while let Some(entry) = entries.recv().await {
-            self.upload_entry(&mut tree, entry, path, &present).await;
+            for entry in entries {
+                self.upload_entry(&mut tree, entry, path, &present).await;
+            }
         }
         let report = tree.finish().await;
-        walk.await.map_err(|error| in_context(Error::new(ErrorKind::Internal, error.to_string())))?;
         self.control.check().map_err(in_context)?;
         Ok(report)
     }
@@ -330,17 +327,26 @@ fn into_itself() -> Error {
         .with_help("choose a target outside the tree")
 }
 
+/// The next entries of a walk, and what is left of it. Blocks.
+fn next_entries<W: Iterator<Item = LocalEntry>>(mut walk: W) -> (W, Vec<LocalEntry>) {
+    let entries = walk.by_ref().take(FOUND_AT_ONCE).collect();
+    (walk, entries)
+}
+
 /// What stands below `top`, in no particular order; `top` itself if that is nothing. Blocks.
-fn walk_tree(top: &Path) -> impl Iterator<Item = LocalEntry> {
-    let itself = is_empty(top).then(|| LocalEntry { name: String::new(), found: Found::EmptyDirectory });
-    let below = walkdir::WalkDir::new(top).min_depth(1).into_iter().filter_map(move |entry| match entry {
+fn walk_tree(top: PathBuf) -> impl Iterator<Item = LocalEntry> + Send {
+    let empty = top.clone();
+    let itself = std::iter::once_with(move || is_empty(&empty))
+        .filter(|is_empty| *is_empty)
+        .map(|_| LocalEntry { name: String::new(), found: Found::EmptyDirectory });
+    let below = walkdir::WalkDir::new(&top).min_depth(1).into_iter().filter_map(move |entry| match entry {
         Ok(entry) => {
-            let name = name_below(top, entry.path());
-            classify(top, &entry).map(|found| LocalEntry { name, found })
+            let name = name_below(&top, entry.path());
+            classify(&top, &entry).map(|found| LocalEntry { name, found })
         }
         Err(error) => {
-            let path = error.path().unwrap_or(top).to_owned();
-            let name = name_below(top, &path);
+            let path = error.path().unwrap_or(&top).to_owned();
+            let name = name_below(&top, &path);
             let error = error.into_io_error().map_or_else(
                 || Error::new(ErrorKind::Unreadable, "the directory cannot be read"),
                 |error| Error::from_io(error).into_kind(ErrorKind::Unreadable),
@@ -348,7 +354,7 @@ fn walk_tree(top: &Path) -> impl Iterator<Item = LocalEntry> {
             Some(LocalEntry { name, found: Found::Failed(error.with_path(path.display())) })
         }
     });
-    itself.into_iter().chain(below)
+    itself.chain(below)
 }
 
 fn is_empty(directory: &Path) -> bool {

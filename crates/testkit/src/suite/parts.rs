@@ -291,6 +291,7 @@ pub(super) async fn an_upload_is_taken_up_by_its_token(bench: Bench) -> Result<(
     assert_eq!(bench.files().await?, [""; 0]);
     let token = UploadToken::new(token.as_str().to_owned());
     let upload = bench.store.resume_upload(&token).await?;
+    assert_eq!(*upload.path(), path("a/file"));
     assert_eq!(upload.part_size(), part_size(&bench) as u64);
     assert_eq!(upload.token(), Some(token));
     receipts.extend(put_parts(&*upload, &parts[2..]).await?);

@@ -410,6 +410,10 @@ impl Debug for Shared {
 
 #[async_trait]
 impl Upload for SpyUpload {
+    fn path(&self) -> &ArtifactPath {
+        self.upload.path()
+    }
+
     fn part_size(&self) -> u64 {
         self.upload.part_size()
     }
