@@ -10,6 +10,9 @@ const EXPERIMENTAL: (&str, &str) = ("mlfa_x_", "MLFA_EXPERIMENTAL");
 /// Words that no declaration has: their size or representation is the compiler's choice, or not every language can call them.
 const UNFIT_WORDS: [&str; 6] = ["bool", "_Bool", "enum", "long", "union", "..."];
 
+/// What blocks and has no twin that begins a task: it is what waits for tasks.
+const WAITING: [&str; 2] = ["mlfa_task_wait", "mlfa_queue_next"];
+
 /// A function of the header.
 struct Function<'a> {
     name: &'a str,
@@ -29,7 +32,13 @@ pub(crate) fn run(header: &str, since: &BTreeMap<String, String>) -> Outcome {
     }
     let mut problems = unfit_types(header);
     for function in &functions {
-        let found = [comment_problems(function, since), declaration_problems(function)].concat();
+        let twin = functions.iter().find(|other| other.name.strip_suffix("_start") == Some(function.name));
+        let found = [
+            comment_problems(function, since),
+            declaration_problems(function),
+            task_problems(function, twin),
+        ];
+        let found = found.concat();
         problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", function.name)));
     }
     if problems.is_empty() {
@@ -42,7 +51,7 @@ pub(crate) fn run(header: &str, since: &BTreeMap<String, String>) -> Outcome {
 fn comment_problems(function: &Function<'_>, since: &BTreeMap<String, String>) -> Vec<String> {
     let mut required = vec!["Thread safety", "Blocking", "Since"];
     if function.is_fallible() {
-        required.push("Errors");
+        required.extend(["Errors", "Callback-safe"]);
     }
     if function.hands_out_a_pointer() {
         required.push("Ownership");
@@ -52,6 +61,25 @@ fn comment_problems(function: &Function<'_>, since: &BTreeMap<String, String>) -
     let listed = since.get(function.name).map_or("no version", String::as_str);
     if let Some(said) = function.says("Since").filter(|said| *said != listed) {
         problems.push(format!("its comment says \"Since: {said}\", symbols-in-versions.txt says {listed}"));
+    }
+    problems
+}
+
+/// What blocks can be begun as a task instead, and is refused in a callback; its twin is not.
+fn task_problems(function: &Function<'_>, twin: Option<&Function<'_>>) -> Vec<String> {
+    let blocks = |of: &Function<'_>| of.says("Blocking").is_some_and(|said| said.starts_with("yes"));
+    let is_safe = |of: &Function<'_>| of.says("Callback-safe") == Some("yes");
+    let mut problems = Vec::new();
+    if function.is_fallible() && blocks(function) {
+        if is_safe(function) {
+            problems.push("it blocks and is said to be callback-safe".to_owned());
+        }
+        if twin.is_none() && !WAITING.contains(&function.name) {
+            problems.push(format!("it blocks and has no twin {}_start", function.name));
+        }
+    }
+    if let Some(twin) = twin.filter(|twin| blocks(twin) || !is_safe(twin)) {
+        problems.push(format!("its twin {} blocks or is not callback-safe", twin.name));
     }
     problems
 }
@@ -268,12 +296,18 @@ typedef int32_t (*mlfa_progress_fn)(const struct mlfa_options *options, void *us
 /**
  * Opens it; no long text, no bool.
  *
- * Ownership: release `*out`. Thread safety: any thread. Blocking: no. Errors: those of the
- * store. Since: 0.1.
+ * Ownership: release `*out`. Thread safety: any thread. Callback-safe: no. Blocking: yes. Errors: those of
+ * the store. Since: 0.1.
  */
 mlfa_status mlfa_open(const char *uri,
                       struct mlfa_store **out,
                       struct mlfa_error **err);
+/**
+ * Begins it.
+ *
+ * Ownership: free `*task`. Thread safety: any thread. Callback-safe: yes. Blocking: no. Errors: none. Since: 0.1.
+ */
+mlfa_status mlfa_open_start(const char *uri, struct mlfa_task **task, struct mlfa_error **err);
 /**
  * How many.
  *
@@ -285,8 +319,8 @@ size_t mlfa_count(const struct mlfa_store *store);
     /// What the lint says of the good header after a change.
     fn said(from: &str, to: &str) -> String {
         assert!(GOOD.contains(from), "{from:?} is not in the header");
-        let since =
-            ["mlfa_open", "mlfa_count", "mlfa_x_count"].map(|name| (name.to_owned(), "0.1".to_owned()));
+        let since = ["mlfa_open", "mlfa_open_start", "mlfa_count", "mlfa_x_count"]
+            .map(|name| (name.to_owned(), "0.1".to_owned()));
         run(&GOOD.replace(from, to), &since.into())
             .map_or_else(|failure| failure.to_string(), |()| String::new())
     }
@@ -314,6 +348,24 @@ size_t mlfa_count(const struct mlfa_store *store);
             "const char *mlfa_count",
             "mlfa_count: its comment lacks \"Ownership:\"",
         );
+    }
+
+    #[test]
+    fn what_blocks_has_a_twin_that_does_not() {
+        assert_said(
+            "Callback-safe: no",
+            "Callback-safe: yes",
+            "mlfa_open: it blocks and is said to be callback-safe",
+        );
+        assert_said("Callback-safe: no. ", "", "mlfa_open: its comment lacks \"Callback-safe:\"");
+        assert_said(
+            "mlfa_open_start",
+            "mlfa_x_count",
+            "mlfa_open: it blocks and has no twin mlfa_open_start",
+        );
+        let twin = "mlfa_open: its twin mlfa_open_start blocks or is not callback-safe";
+        assert_said("Callback-safe: yes", "Callback-safe: no", twin);
+        assert_said("Blocking: no. Errors: none", "Blocking: yes. Errors: none", twin);
     }
 
     #[test]
