@@ -1,7 +1,6 @@
 //! Writing: content is hashed first, deployed by its checksum where that may do, and sent else; what the server says it has is
 //! compared with what was meant.
 
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -403,7 +402,7 @@ fn of_file(source: Arc<SourceFile>) -> Result<(Known, Content)> {
     }
     let mut buffer = vec![0; PIECE];
     loop {
-        let read = read_at(&source, &mut buffer, hashers.size)?;
+        let read = source.read_at(&mut buffer, hashers.size)?;
         if read == 0 {
             break;
         }
@@ -411,19 +410,6 @@ fn of_file(source: Arc<SourceFile>) -> Result<(Known, Content)> {
     }
     source.check_unchanged(hashers.size)?;
     Ok((hashers.finish(), Content::File(source)))
-}
-
-fn read_at(source: &SourceFile, buffer: &mut [u8], offset: u64) -> Result<usize> {
-    loop {
-        match source.file().read_at(buffer, offset) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            read => {
-                return read.map_err(|error| {
-                    Error::from_io(error).into_kind(ErrorKind::Unreadable).with_path(source.path().display())
-                });
-            }
-        }
-    }
 }
 
 /// `length` bytes of a file from `start` on, the next piece read while one is sent.
@@ -438,7 +424,7 @@ pub(crate) fn read_file(source: &Arc<SourceFile>, start: u64, length: u64) -> By
             let mut piece = vec![0; left.min(PIECE)];
             let mut filled = 0;
             while filled < piece.len() {
-                match read_at(&source, &mut piece[filled..], offset + filled as u64)? {
+                match source.read_at(&mut piece[filled..], offset + filled as u64)? {
                     0 => {
                         source.check_unchanged(offset + filled as u64)?;
                         return Err(Error::new(

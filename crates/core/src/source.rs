@@ -64,6 +64,16 @@ impl SourceFile {
         Ok(content)
     }
 
+    /// Reads bytes from `offset` on into `buffer`; 0 at the end of the file.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        loop {
+            match std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(|error| source_error(error, &self.path)),
+            }
+        }
+    }
+
     /// Copies the whole file to `target` and checks that it did not change meanwhile. The kernel copies (a reflink or
     /// `copy_file_range`) a large file where it can; with a `hasher` the bytes pass through it. `advance` is told of every chunk
     /// and stops the copy by failing.

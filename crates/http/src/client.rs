@@ -23,7 +23,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(16);
 /// A server that asks for more than this is not waited for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 /// How often a server is tried that has never answered: it is more likely to be misspelled than to come back.
-const ATTEMPTS_AT_A_STRANGER: u32 = 3;
+pub const ATTEMPTS_AT_A_STRANGER: u32 = 3;
 /// How many runtimes keep connections at the same time.
 const MOST_RUNTIMES: usize = 8;
 
@@ -135,7 +135,7 @@ impl HttpClient {
             };
             let asked = error.retry_after().unwrap_or_default();
             let is_stranger = matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout)
-                && !self.answered.load(Ordering::Relaxed)
+                && !self.has_answered()
                 && attempts >= ATTEMPTS_AT_A_STRANGER;
             match delays.next() {
                 Some(delay) if asked <= LONGEST_RETRY_AFTER && !is_stranger => {
@@ -145,6 +145,16 @@ impl HttpClient {
             }
             attempts += 1;
         }
+    }
+
+    /// Whether a server has answered this client ever, with whatever status.
+    pub fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// How it connects, waits and repeats.
+    pub fn options(&self) -> &HttpOptions {
+        &self.options
     }
 
     /// Forgets the connections. A request after it makes new ones.

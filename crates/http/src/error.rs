@@ -75,6 +75,21 @@ fn tls_error(error: &rustls::Error) -> Error {
     Error::new(ErrorKind::Tls, format!("no trusted TLS connection: {error}")).with_help(help)
 }
 
+/// Whether the error is that of a connection that was not made, so that nothing can have been sent.
+pub fn is_unsent(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<reqwest::Error>());
+    cause.is_some_and(reqwest::Error::is_connect)
+}
+
+/// The error that the XML of an object storage is, which may come with a status that says all is well; `None` if it is none.
+pub fn xml_error(text: &str) -> Option<Error> {
+    let told = between(text, "<Error>", "</Error>")?;
+    let code = one_line(between(told, "<Code>", "</Code>")?);
+    let message = one_line(between(told, "<Message>", "</Message>").unwrap_or_default());
+    let error = Error::new(ErrorKind::Unavailable, format!("the server answered {code}: {message}"));
+    Some(error.with_provider_code(code).with_retry(Retry::Transient))
+}
+
 /// The error that a status is.
 pub(crate) fn status_error(
     status: StatusCode,
@@ -106,8 +121,12 @@ pub(crate) fn status_error(
     let error = Error::new(kind, format!("the server answered {status}{told}"))
         .with_retry(retry)
         .with_http_status(status.as_u16());
-    let error = match json.as_ref().and_then(|json| json.pointer("/errors/0/status")) {
-        Some(code) => error.with_provider_code(code.to_string()),
+    let code = match json.as_ref().and_then(|json| json.pointer("/errors/0/status")) {
+        Some(code) => Some(code.to_string()),
+        None => between(&body, "<Code>", "</Code>").map(one_line),
+    };
+    let error = match code {
+        Some(code) => error.with_provider_code(code),
         None => error,
     };
     match retry_after(headers) {
@@ -125,14 +144,18 @@ fn message_of(json: &serde_json::Value) -> Option<String> {
 /// What a body says, in one short line: plain text, or the code and message of an object storage's XML.
 fn text_of(headers: &HeaderMap, text: &str) -> String {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let between = |start: &str, end: &str| Some(text.split_once(start)?.1.split_once(end)?.0);
-    if let (Some(code), Some(message)) = (between("<Code>", "</Code>"), between("<Message>", "</Message>")) {
+    let (code, message) = (between(text, "<Code>", "</Code>"), between(text, "<Message>", "</Message>"));
+    if let (Some(code), Some(message)) = (code, message) {
         return one_line(&format!("{code}: {message}"));
     }
     if content_type.contains("html") || text.trim_start().starts_with('<') {
         return "an HTML page, as of a proxy or a login".to_owned();
     }
     one_line(text)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    Some(text.split_once(start)?.1.split_once(end)?.0)
 }
 
 /// The text in one line without control characters, cut short.
@@ -203,7 +226,9 @@ mod tests {
     #[test]
     fn an_object_storage_is_understood() {
         let body = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
-        assert!(error(403, &[], body).message().ends_with("AccessDenied: Request has expired"));
+        let error = error(403, &[], body);
+        assert!(error.message().ends_with("AccessDenied: Request has expired"));
+        assert_eq!(error.provider_code(), Some("AccessDenied"));
     }
 
     #[test]

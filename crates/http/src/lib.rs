@@ -35,10 +35,11 @@ mod tls;
 mod trace;
 mod upload;
 
-pub use client::HttpClient;
+pub use client::{ATTEMPTS_AT_A_STRANGER, HttpClient};
 pub use config::{HttpOptions, KEYS, Proxies};
-pub use error::one_line;
+pub use error::{is_unsent, one_line, xml_error};
 pub use request::{Body, Credential, Request, same_origin};
 pub use reqwest::Method;
+pub use reqwest::header;
 pub use response::Response;
 pub use url::Url;

@@ -124,6 +124,13 @@ impl Request {
         self
     }
 
+    /// Sets all headers at once.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
     /// Sets a header whose value is a secret.
     ///
     /// # Panics

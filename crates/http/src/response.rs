@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, Result};
+use reqwest::header::HeaderMap;
 use tokio::time::timeout;
 use url::Url;
 
@@ -43,6 +44,11 @@ impl Response {
     /// The first header with this lower-case name, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// All headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
     }
 
     /// The names of all headers, in lower case.

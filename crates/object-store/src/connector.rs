@@ -1,0 +1,271 @@
+//! How the clients of `object_store` send requests: through this project's HTTP client.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, Result, Retry};
+use mlflow_artifacts_http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use mlflow_artifacts_http::{
+    ATTEMPTS_AT_A_STRANGER, Body, HttpClient, Method, Request, Response, Url, is_unsent,
+};
+use object_store::client::{
+    HttpClient as ObjectClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpResponseBody, HttpService,
+};
+
+use crate::error::Carried;
+
+/// The longest answer that is looked into as a whole: a page of a listing with a thousand of the longest keys.
+const LONGEST_ANSWER: usize = 16 << 20;
+/// A server that asks for more than this is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+tokio::task_local! {
+    /// Headers that the operation of this task adds to each of its requests.
+    static MORE_HEADERS: Vec<(HeaderName, HeaderValue)>;
+}
+
+/// Runs `operation` with these headers in each of its requests.
+pub(crate) async fn with_headers<T>(
+    headers: Vec<(HeaderName, HeaderValue)>,
+    operation: impl Future<Output = T>,
+) -> T {
+    MORE_HEADERS.scope(headers, operation).await
+}
+
+/// What a provider adds to the requests that `object_store` makes, and understands of its answers.
+#[async_trait]
+pub trait Provider: Debug + Send + Sync + 'static {
+    /// Makes the request what the provider wants: more headers, another host, a signature. Called for each attempt.
+    async fn prepare(&self, request: &mut HttpRequest) -> Result<()>;
+
+    /// Says more precisely than its status what a refusal means. What is
+    /// [`Transient`](mlflow_artifacts_core::Retry::Transient) is tried again.
+    fn refine(&self, error: Error, headers: &HeaderMap) -> Error;
+}
+
+/// A connector for the builders of `object_store` that sends requests through `client`, prepared by `provider`.
+pub fn connector(client: Arc<HttpClient>, provider: Arc<dyn Provider>) -> impl HttpConnector {
+    Connector(Arc::new(Service { client, provider, unanswered: AtomicU32::new(0) }))
+}
+
+#[derive(Debug)]
+struct Connector(Arc<Service>);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &object_store::ClientOptions) -> object_store::Result<ObjectClient> {
+        Ok(ObjectClient::new(Shared(Arc::clone(&self.0))))
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    client: Arc<HttpClient>,
+    provider: Arc<dyn Provider>,
+    /// How often a server was tried that has never answered.
+    unanswered: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Service>);
+
+#[async_trait]
+impl HttpService for Shared {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.0.send(request).await.map_err(http_error)
+    }
+}
+
+impl Service {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse> {
+        let _ = MORE_HEADERS.try_with(|more| request.headers_mut().extend(more.iter().cloned()));
+        self.provider.prepare(&mut request).await?;
+        let answer = Answer::of(&request);
+        let response = self.client.send(to_request(request)?).await.map_err(|error| self.unheard(error))?;
+        let status = response.status();
+        if status < 300 {
+            return match answer {
+                Answer::Content => {
+                    let head = head_of(&response)?;
+                    Ok(head.map(|()| HttpResponseBody::new(StreamedBody(Mutex::new(response.stream())))))
+                }
+                Answer::Whole => self.look_into(response).await,
+            };
+        }
+        self.refused(response).await
+    }
+
+    /// An answer whose body says what it is: a listing, or an error in spite of its status.
+    async fn look_into(&self, response: Response) -> Result<HttpResponse> {
+        let head = head_of(&response)?;
+        let text = response.text(LONGEST_ANSWER).await?;
+        if let Some(error) = mlflow_artifacts_http::xml_error(&text) {
+            return Err(self.provider.refine(error, head.headers()));
+        }
+        Ok(head.map(|()| without_folders(&text).into()))
+    }
+
+    /// What is refused is an error of ours, but for what `object_store` has a meaning of its own.
+    async fn refused(&self, response: Response) -> Result<HttpResponse> {
+        let head = head_of(&response)?;
+        let error = self.provider.refine(response.into_error().await, head.headers());
+        let is_theirs = match error.kind() {
+            ErrorKind::NotFound => head.status() == 404,
+            ErrorKind::PreconditionFailed => matches!(head.status().as_u16(), 304 | 409 | 412),
+            _ => false,
+        };
+        if is_theirs {
+            return Ok(head.map(|()| Bytes::new().into()));
+        }
+        if let Some(delay) = error.retry_after() {
+            tokio::time::sleep(delay.min(LONGEST_WAIT)).await;
+        }
+        Err(error)
+    }
+
+    /// A server that has never answered is more likely to be misspelled than to come back.
+    fn unheard(&self, error: Error) -> Error {
+        let is_stranger = !self.client.has_answered()
+            && self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= ATTEMPTS_AT_A_STRANGER;
+        if is_stranger && error.retry() == Retry::Transient {
+            return error.with_retry(Retry::Exhausted);
+        }
+        error
+    }
+}
+
+/// How `object_store` is told of an error, so that it tries again what may be tried again.
+fn http_error(error: Error) -> HttpError {
+    let kind = match (error.retry(), error.kind()) {
+        (Retry::Never | Retry::Exhausted, _) => HttpErrorKind::Unknown,
+        (_, ErrorKind::Connection) if is_unsent(&error) => HttpErrorKind::Connect,
+        (_, ErrorKind::Connection) => HttpErrorKind::Interrupted,
+        (_, ErrorKind::Timeout) => HttpErrorKind::Timeout,
+        // The server said itself that it did nothing.
+        _ => HttpErrorKind::Request,
+    };
+    HttpError::new(kind, Carried::new(error))
+}
+
+/// What is to be done with the body of a good answer.
+enum Answer {
+    /// It is passed on as it comes.
+    Content,
+    /// It is read as a whole first.
+    Whole,
+}
+
+impl Answer {
+    fn of(request: &HttpRequest) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+        let is_listing = request.method() == Method::GET
+            && (has("list-type") || query.split('&').any(|pair| pair == "comp=list"));
+        // These are answered before they are done: what went wrong then is in the body.
+        let is_late = (request.method() == Method::POST && has("uploadId"))
+            || (request.method() == Method::PUT && request.headers().contains_key("x-amz-copy-source"));
+        if is_listing || is_late { Answer::Whole } else { Answer::Content }
+    }
+}
+
+fn to_request(request: HttpRequest) -> Result<Request> {
+    let (parts, body) = request.into_parts();
+    let address = parts.uri.to_string();
+    let url: Url = address.parse().map_err(|error| {
+        Error::new(ErrorKind::InvalidUri, format!("the store's address is no URL: {error}"))
+    })?;
+    let is_signed = url.query_pairs().any(|(name, _)| {
+        matches!(&*name, "sig" | "X-Amz-Signature" | "X-Goog-Signature")
+    });
+    let mut headers = parts.headers;
+    // Whoever sends the body says so.
+    headers.remove(CONTENT_LENGTH);
+    let has_body = matches!(parts.method, Method::PUT | Method::POST);
+    let body = if has_body { to_body(body) } else { Body::None };
+    let request = Request::new(parts.method, url).with_headers(headers).with_body(body);
+    Ok(if is_signed { request.signed() } else { request })
+}
+
+fn to_body(body: HttpRequestBody) -> Body {
+    let length = body.content_length();
+    match body.as_bytes() {
+        Some(bytes) => Body::Bytes(bytes.clone()),
+        None if length == 0 => Body::Bytes(Bytes::new()),
+        None => {
+            let pieces = body.into_data_stream();
+            let stream = pieces.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()));
+            Body::Stream(stream.boxed(), Some(length as u64))
+        }
+    }
+}
+
+/// Status and headers, for a body to be put to them.
+fn head_of(response: &Response) -> Result<http::Response<()>> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = http::StatusCode::from_u16(response.status())
+        .map_err(|error| Error::new(ErrorKind::Protocol, error.to_string()))?;
+    *head.headers_mut() = response.headers().clone();
+    Ok(head)
+}
+
+/// A body as it comes. `object_store` wants one that threads may share, which none does: the lock is never taken.
+struct StreamedBody(Mutex<ByteStream>);
+
+impl http_body::Body for StreamedBody {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let stream = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        stream.poll_next_unpin(context).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(http_error)))
+    }
+}
+
+/// A page of a listing without the keys that end in a slash, which are no artifacts: `object_store` would take the slash away and
+/// say that there is a file.
+fn without_folders(page: &str) -> String {
+    const ENTRIES: [(&str, &str, &str); 2] =
+        [("<Contents>", "</Contents>", "/</Key>"), ("<Blob>", "</Blob>", "/</Name>")];
+    let mut kept = page.to_owned();
+    for (begin, end, folder) in ENTRIES {
+        if !kept.contains(folder) {
+            continue;
+        }
+        let mut pieces = kept.split(begin);
+        let mut without = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            match piece.split_once(end) {
+                Some((entry, after)) if entry.contains(folder) => without.push_str(after),
+                _ => without.extend([begin, piece]),
+            }
+        }
+        kept = without;
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_taken_out_of_a_listing() {
+        let page = "<R><Contents><Key>a/</Key></Contents><Contents><Key>a/b</Key></Contents>\
+                    <Contents><Size>0</Size><Key>c/</Key></Contents><IsTruncated/></R>";
+        let kept = "<R><Contents><Key>a/b</Key></Contents><IsTruncated/></R>";
+        assert_eq!(without_folders(page), kept);
+        assert_eq!(without_folders(kept), kept);
+    }
+}

@@ -1,0 +1,468 @@
+//! The artifact store trait over a bucket: what stands at a key, and what is done to it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use mlflow_artifacts_core::{
+    ArtifactKind, ArtifactMeta, ArtifactPath, ArtifactStore, Capabilities, CopyOptions, DeleteOptions,
+    Deleted, Download, Error, ErrorKind, GetOptions, Limits, ListOptions, PartLimits, PresignRequest,
+    Properties, PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, StoreInfo, Upload,
+    UploadOptions, UploadToken,
+};
+use object_store::list::PaginatedListStore;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{Attributes, CopyMode, ObjectMeta, ObjectStore, ObjectStoreExt as _};
+
+use crate::download::Reading;
+use crate::error::from_object_store;
+use crate::list::{below, children};
+use crate::provider::{PendingUploads, Signing};
+use crate::upload::{BucketUpload, Writing};
+
+/// How many requests for single objects are made at once where many are asked for.
+const AT_ONCE: usize = 16;
+/// From this many bytes on parallel ranges are faster than one stream.
+const RANGES_PAY_FROM: u64 = 16 << 20;
+
+/// Artifacts as the objects of a bucket below one prefix. See the [crate's documentation](crate).
+#[derive(Clone, Debug)]
+pub struct BucketStore(Arc<Bucket>);
+
+/// What the store is made of.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub(crate) info: StoreInfo,
+    root: ArtifactPath,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) parts: Option<Parts>,
+    pub(crate) pages: Option<Pages>,
+    pub(crate) pending: Option<Arc<dyn PendingUploads>>,
+    signing: Option<Arc<dyn Signing>>,
+    conditions: Capabilities,
+    describes: Vec<(&'static str, String)>,
+    attributes: AttributesOf,
+}
+
+/// How uploads are cut, and who takes the parts.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn MultipartStore>,
+    pub(crate) limits: PartLimits,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.limits.fmt(f)
+    }
+}
+
+/// Who answers listings page by page.
+#[derive(Clone)]
+pub(crate) struct Pages(pub(crate) Arc<dyn PaginatedListStore>);
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pages")
+    }
+}
+
+/// What is kept with the object at a path.
+#[derive(Clone)]
+struct AttributesOf(Arc<dyn Fn(&ArtifactPath) -> Attributes + Send + Sync>);
+
+impl std::fmt::Debug for AttributesOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AttributesOf")
+    }
+}
+
+impl BucketStore {
+    /// Artifacts below `root` of `objects`: read and written whole, or as one stream. What more the provider can do is said by the
+    /// other functions.
+    pub fn new(info: StoreInfo, root: ArtifactPath, objects: Arc<dyn ObjectStore>) -> Result<Self> {
+        key_of(&root)?;
+        Ok(BucketStore(Arc::new(Bucket {
+            info,
+            root,
+            objects,
+            parts: None,
+            pages: None,
+            pending: None,
+            signing: None,
+            conditions: Capabilities::empty(),
+            describes: Vec::new(),
+            attributes: AttributesOf(Arc::new(|_| Attributes::new())),
+        })))
+    }
+
+    fn change(self, change: impl FnOnce(&mut Bucket)) -> Self {
+        let mut bucket = Arc::try_unwrap(self.0).unwrap_or_else(|shared| shared.duplicate());
+        change(&mut bucket);
+        BucketStore(Arc::new(bucket))
+    }
+
+    /// Large artifacts go in parts.
+    #[must_use]
+    pub fn with_parts(self, store: Arc<dyn MultipartStore>, limits: PartLimits) -> Self {
+        self.change(|bucket| bucket.parts = Some(Parts { store, limits }))
+    }
+
+    /// The server can be asked whether an upload is there.
+    #[must_use]
+    pub fn with_pending_uploads(self, pending: Arc<dyn PendingUploads>) -> Self {
+        self.change(|bucket| bucket.pending = Some(pending))
+    }
+
+    /// Listings are read page by page, in the order of the keys (code points).
+    #[must_use]
+    pub fn with_pages(self, pages: Arc<dyn PaginatedListStore>) -> Self {
+        self.change(|bucket| bucket.pages = Some(Pages(pages)))
+    }
+
+    /// Requests can be signed for others.
+    #[must_use]
+    pub fn with_signing(self, signing: Arc<dyn Signing>) -> Self {
+        self.change(|bucket| bucket.signing = Some(signing))
+    }
+
+    /// The server keeps these conditions: [`Capabilities::CREATE_NEW`], [`Capabilities::REPLACE_IF_MATCH`].
+    #[must_use]
+    pub fn with_conditions(self, conditions: Capabilities) -> Self {
+        self.change(|bucket| bucket.conditions = conditions)
+    }
+
+    /// What [`ArtifactStore::describe`] tells.
+    #[must_use]
+    pub fn with_description(self, describes: Vec<(&'static str, String)>) -> Self {
+        self.change(|bucket| bucket.describes = describes)
+    }
+
+    /// What is kept with each object, such as its content type.
+    #[must_use]
+    pub fn with_attributes(self, of: impl Fn(&ArtifactPath) -> Attributes + Send + Sync + 'static) -> Self {
+        self.change(|bucket| bucket.attributes = AttributesOf(Arc::new(of)))
+    }
+}
+
+#[cfg(test)]
+impl BucketStore {
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.0
+    }
+}
+
+/// The key of a path. Fails with [`ErrorKind::InvalidPath`] on control characters.
+pub fn key_of(path: &ArtifactPath) -> Result<Path> {
+    Path::parse(path.as_str())
+        .map_err(|error| Error::new(ErrorKind::InvalidPath, format!("no key of a bucket: {error}")))
+}
+
+impl Bucket {
+    fn duplicate(&self) -> Self {
+        Bucket {
+            info: self.info.clone(),
+            root: self.root.clone(),
+            objects: Arc::clone(&self.objects),
+            parts: self.parts.clone(),
+            pages: self.pages.clone(),
+            pending: self.pending.clone(),
+            signing: self.signing.clone(),
+            conditions: self.conditions,
+            describes: self.describes.clone(),
+            attributes: self.attributes.clone(),
+        }
+    }
+
+    pub(crate) fn attributes(&self, path: &ArtifactPath) -> Attributes {
+        (self.attributes.0)(path)
+    }
+
+    /// The key of an artifact.
+    pub(crate) fn key(&self, path: &ArtifactPath) -> Result<Path> {
+        if path.is_root() {
+            return Err(is_a_directory());
+        }
+        key_of(&self.root.join(path))
+    }
+
+    /// The key that everything in a directory begins with, but for its slash; `None` for the whole bucket.
+    pub(crate) fn prefix(&self, directory: &ArtifactPath) -> Result<Option<Path>> {
+        let prefix = key_of(&self.root.join(directory))?;
+        Ok((!prefix.as_ref().is_empty()).then_some(prefix))
+    }
+
+    /// The path of an object that a listing named.
+    pub(crate) fn path_of(&self, key: &Path) -> Result<ArtifactPath> {
+        let path = ArtifactPath::parse(key.as_ref()).ok().and_then(|path| path.strip_prefix(&self.root));
+        path.ok_or_else(|| {
+            let message = format!("the store listed the key \"{key}\", which no artifact below it can have");
+            Error::new(ErrorKind::Protocol, message)
+        })
+    }
+
+    pub(crate) fn meta(path: ArtifactPath, object: &ObjectMeta) -> ArtifactMeta {
+        ArtifactMeta {
+            path,
+            kind: ArtifactKind::File,
+            size: object.size,
+            modified: Some(object.last_modified.into()),
+            etag: object.e_tag.clone(),
+            digest: None,
+        }
+    }
+
+    /// The object at a path, if there is one.
+    pub(crate) async fn object(&self, path: &ArtifactPath) -> Result<Option<ObjectMeta>> {
+        match self.objects.head(&self.key(path)?).await.map_err(from_object_store) {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether any key stands below a path.
+    pub(crate) async fn is_directory(&self, path: &ArtifactPath) -> Result<bool> {
+        let prefix = self.prefix(path)?;
+        let Some(Pages(pages)) = &self.pages else {
+            let first = self.objects.list(prefix.as_ref()).try_next().await.map_err(from_object_store)?;
+            return Ok(first.is_some());
+        };
+        // Two, for the first may be the folder itself, which is no artifact.
+        let options = object_store::list::PaginatedListOptions { max_keys: Some(2), ..Default::default() };
+        let prefix = prefix.map(|prefix| format!("{prefix}/"));
+        let page = pages.list_paginated(prefix.as_deref(), options).await.map_err(from_object_store)?;
+        Ok(!page.result.objects.is_empty() || page.page_token.is_some())
+    }
+
+    /// The error of a path without an object.
+    pub(crate) async fn missing(&self, path: &ArtifactPath) -> Error {
+        match self.is_directory(path).await {
+            Ok(true) => is_a_directory(),
+            Ok(false) => Error::new(ErrorKind::NotFound, "there is no such artifact"),
+            Err(error) => error,
+        }
+    }
+
+    fn unsupported(&self, operation: &'static str) -> Error {
+        Error::unsupported(operation, &self.info.scheme)
+    }
+
+    /// Fails unless the server keeps the condition.
+    pub(crate) fn check_mode(&self, operation: &'static str, mode: &PutMode) -> Result<()> {
+        let needed = match mode {
+            PutMode::Overwrite => Capabilities::empty(),
+            PutMode::CreateNew => Capabilities::CREATE_NEW,
+            PutMode::IfMatch(_) => Capabilities::REPLACE_IF_MATCH,
+        };
+        if self.conditions.contains(needed) { Ok(()) } else { Err(self.unsupported(operation)) }
+    }
+
+    async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
+        if path.is_root() {
+            return Ok(ArtifactMeta::directory(path.clone()));
+        }
+        match self.object(path).await? {
+            Some(object) => Ok(Self::meta(path.clone(), &object)),
+            None if self.is_directory(path).await? => Ok(ArtifactMeta::directory(path.clone())),
+            None => Err(Error::new(ErrorKind::NotFound, "there is no such artifact")),
+        }
+    }
+
+    async fn delete(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
+        if options.recursive {
+            return self.delete_tree(path).await;
+        }
+        match self.stat(path).await {
+            Ok(meta) if meta.is_directory() => Err(is_a_directory().with_help("delete it recursively")),
+            Ok(_) => self.objects.delete(&self.key(path)?).await.map_err(from_object_store).map(|()| Deleted::Removed),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deleted::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every object below the path, the folders of consoles too, and the one at it.
+    async fn delete_tree(&self, path: &ArtifactPath) -> Result<Deleted> {
+        let at = match path.is_root() {
+            true => None,
+            false => self.object(path).await?.map(|object| object.location),
+        };
+        let prefix = self.prefix(path)?;
+        let found = self.objects.list(prefix.as_ref()).map_ok(|object| object.location);
+        let keys = stream::iter(at.map(Ok)).chain(found).boxed();
+        let mut deleted = self.objects.delete_stream(keys);
+        let mut outcome = if path.is_root() { Deleted::Removed } else { Deleted::Absent };
+        let mut failed = None;
+        // One that fails does not keep the others.
+        while let Some(answer) = deleted.next().await {
+            match answer {
+                Ok(_) => outcome = Deleted::Removed,
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(outcome), |error| Err(from_object_store(error)))
+    }
+
+    async fn delete_many(&self, paths: Vec<ArtifactPath>) -> Vec<Result<Deleted>> {
+        let stats = paths.iter().map(|path| self.stat(path)).collect::<Vec<_>>();
+        let found: Vec<_> = stream::iter(stats).buffered(AT_ONCE).collect().await;
+        let mut answers = Vec::with_capacity(paths.len());
+        let mut doomed = Vec::new();
+        for (at, (path, found)) in paths.iter().zip(found).enumerate() {
+            answers.push(match found {
+                Ok(meta) if meta.is_directory() => Err(is_a_directory().with_help("delete it recursively")),
+                Ok(_) => self.key(path).map(|key| {
+                    doomed.push((at, key));
+                    Deleted::Removed
+                }),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deleted::Absent),
+                Err(error) => Err(error),
+            });
+        }
+        let keys: Vec<_> = doomed.iter().map(|(_, key)| Ok(key.clone())).collect();
+        // Answered in the order of the keys.
+        let mut deleted = self.objects.delete_stream(stream::iter(keys).boxed());
+        for (at, _) in doomed {
+            answers[at] = match deleted.next().await {
+                Some(Ok(_)) => Ok(Deleted::Removed),
+                Some(Err(object_store::Error::NotFound { .. })) => Ok(Deleted::Absent),
+                Some(Err(error)) => Err(from_object_store(error)),
+                // What ended the answers was told of an earlier key.
+                None => Err(Error::new(ErrorKind::Protocol, "the server did not say whether this was deleted")),
+            };
+        }
+        answers
+            .into_iter()
+            .zip(&paths)
+            .map(|(answer, path)| answer.map_err(|error| error.with_operation("delete").with_path(path)))
+            .collect()
+    }
+
+    async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
+        self.check_mode("copy", &options.mode)?;
+        let (source, target) = (self.key(from)?, self.key(to)?);
+        let mode = match options.mode {
+            PutMode::CreateNew => CopyMode::Create,
+            PutMode::Overwrite => CopyMode::Overwrite,
+            PutMode::IfMatch(_) => return Err(self.unsupported("copy")),
+        };
+        let options = object_store::CopyOptions { mode, ..Default::default() };
+        match self.objects.copy_opts(&source, &target, options).await.map_err(from_object_store) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.missing(from).await.with_path(from)),
+            Err(error) => return Err(error),
+        }
+        let copied = self.objects.head(&target).await.map_err(from_object_store)?;
+        Ok(PutOutcome { size: copied.size, etag: copied.e_tag, digest: None })
+    }
+}
+
+pub(crate) fn is_a_directory() -> Error {
+    Error::new(ErrorKind::IsADirectory, "this is a directory where a file is meant")
+}
+
+#[async_trait]
+impl ArtifactStore for BucketStore {
+    fn info(&self) -> &StoreInfo {
+        &self.0.info
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities =
+            Capabilities::RANGE | Capabilities::IF_MATCH | Capabilities::COPY | self.0.conditions;
+        if self.0.parts.is_some() {
+            capabilities |= Capabilities::MULTIPART | Capabilities::RESUME_UPLOAD;
+        }
+        if self.0.signing.is_some() {
+            capabilities |= Capabilities::PRESIGN;
+        }
+        capabilities
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            parts: self.0.parts.as_ref().map(|parts| parts.limits),
+            ranges_pay_from: Some(RANGES_PAY_FROM),
+            ..Limits::default()
+        }
+    }
+
+    async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
+        self.0.stat(path).await.map_err(|error| error.with_operation("stat").with_path(path))
+    }
+
+    async fn properties(&self, path: &ArtifactPath) -> Result<Properties> {
+        Err(self.0.unsupported("properties").with_path(path))
+    }
+
+    async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
+        Reading::begin(&self.0, path, options)
+            .await
+            .map_err(|error| error.with_operation("get").with_path(path))
+    }
+
+    async fn put(&self, path: &ArtifactPath, body: PutBody, options: PutOptions) -> Result<PutOutcome> {
+        let put = Writing::put(&self.0, path, body, options).await;
+        put.map_err(|error| error.with_operation("put").with_path(path))
+    }
+
+    async fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
+        Err(self.0.unsupported("create_directory").with_path(path))
+    }
+
+    async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
+        let begun = BucketUpload::begin(&self.0, path, options).await;
+        Ok(Box::new(begun.map_err(|error| error.with_operation("begin_upload").with_path(path))?))
+    }
+
+    async fn resume_upload(&self, token: &UploadToken) -> Result<Box<dyn Upload>> {
+        let resumed = BucketUpload::resume(&self.0, token).await;
+        Ok(Box::new(resumed.map_err(|error| error.with_operation("resume_upload"))?))
+    }
+
+    fn list(
+        &self,
+        directory: &ArtifactPath,
+        options: ListOptions,
+    ) -> BoxStream<'static, Result<ArtifactMeta>> {
+        let (bucket, directory) = (Arc::clone(&self.0), directory.clone());
+        let path = directory.clone();
+        let entries = if options.recursive { below(bucket, directory) } else { children(bucket, directory) };
+        entries.map_err(move |error| error.with_operation("list").with_path(&path)).boxed()
+    }
+
+    async fn delete(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
+        let deleted = self.0.delete(path, options).await;
+        deleted.map_err(|error| error.with_operation("delete").with_path(path))
+    }
+
+    async fn delete_many(&self, paths: Vec<ArtifactPath>) -> Vec<Result<Deleted>> {
+        self.0.delete_many(paths).await
+    }
+
+    async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
+        let copied = self.0.copy(from, to, options).await;
+        copied.map_err(|error| error.with_operation("copy").with_path(to))
+    }
+
+    async fn presign(&self, request: PresignRequest) -> Result<SignedRequest> {
+        let path = request.path.clone();
+        let signed = async {
+            let signing = self.0.signing.as_ref().ok_or_else(|| self.0.unsupported("presign"))?;
+            let key = self.0.key(&request.path)?;
+            signing.sign(&key, &request.method, request.expires_in).await
+        };
+        signed.await.map_err(|error: Error| error.with_operation("presign").with_path(&path))
+    }
+
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        Ok(self.0.describes.clone())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
