@@ -2,9 +2,11 @@
 # What make cannot say lives in xtask.
 
 PREFIX ?= /usr/local
+LIBDIR ?= lib
+INCLUDEDIR ?= include
 CARGO ?= cargo
 
-.PHONY: demo test install header bench clean
+.PHONY: demo test install dist header bench clean
 
 demo: ## a C program logs a model through the library, reads it back and compares
 	$(CARGO) xtask demo
@@ -12,8 +14,12 @@ demo: ## a C program logs a model through the library, reads it back and compare
 test: ## install what the tests need and run all of them
 	$(CARGO) xtask test
 
-install: ## PREFIX=/usr/local and DESTDIR= say where
-	$(CARGO) xtask install --prefix "$(PREFIX)" $(if $(DESTDIR),--destdir "$(DESTDIR)")
+install: ## PREFIX=/usr/local, LIBDIR=lib, INCLUDEDIR=include and DESTDIR= say where
+	$(CARGO) xtask install --prefix "$(PREFIX)" --libdir "$(LIBDIR)" --includedir "$(INCLUDEDIR)" \
+		$(if $(DESTDIR),--destdir "$(DESTDIR)")
+
+dist: ## a tarball below target/dist, for those who do not build
+	$(CARGO) xtask dist
 
 header: ## write include/mlflow_artifacts.h from crates/ffi
 	$(CARGO) xtask header

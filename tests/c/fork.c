@@ -145,9 +145,14 @@ static void be_child(struct handles *handles, int round) {
     leave(round);
 }
 
-/* A listing, a meta and bytes that were made before the fork. */
+/* What was begun before the fork, and what was complete. */
 struct inherited {
     mlfa_list *list;
+    mlfa_reader *reader;
+    mlfa_writer *writer;
+    mlfa_multipart *multipart;
+    mlfa_task *task;
+    mlfa_queue *queue;
     mlfa_meta *meta;
     mlfa_bytes *bytes;
     mlfa_error *error;
@@ -163,19 +168,93 @@ static struct inherited make_inherited(mlfa_store *store) {
     CHECK_OK(mlfa_stat(store, "parent/put", SIZE_MAX, &made.meta, &error));
     CHECK_OK(mlfa_get_bytes(store, "parent/put", SIZE_MAX, 0, 6, &made.bytes, &error));
     CHECK(mlfa_stat(store, "absent", SIZE_MAX, &none, &made.error) == MLFA_E_NOT_FOUND);
+    CHECK_OK(mlfa_reader_open(store, "parent/put", SIZE_MAX, 0, MLFA_TO_THE_END, &made.reader, &error));
+    CHECK_OK(mlfa_writer_open(store, "begun/written", SIZE_MAX, MLFA_LENGTH_UNKNOWN, NULL, &made.writer, &error));
+    CHECK_OK(mlfa_writer_write(made.writer, (const uint8_t *)"before ", 7, &error));
+    CHECK_OK(mlfa_multipart_create(store, "begun/parts", SIZE_MAX, 5, 0, NULL, &made.multipart, &error));
+    CHECK_OK(mlfa_queue_new(&made.queue, &error));
+    CHECK_OK(mlfa_stat_start(store, "parent/put", SIZE_MAX, &made.task, &error));
+    if (strcmp(mlfa_store_scheme(store), "memory") == 0) {
+        /* A thread that is just using a store in memory keeps it locked in the child for ever (ABI.md). */
+        CHECK_OK(mlfa_task_wait(made.task, MLFA_FOREVER, &error));
+    }
+    CHECK_OK(mlfa_task_submit_to(made.task, made.queue, 7, &error));
     return made;
 }
 
-static void use_inherited(struct inherited *inherited) {
+/* A child can do nothing with what was begun, and what it gives up of it stays with the parent. */
+static void child_cannot_go_on(struct inherited *inherited) {
     const mlfa_meta *entry = UNTOUCHED;
+    mlfa_progress progress = MLFA_PROGRESS_INIT;
+    mlfa_task *task = UNTOUCHED;
+    mlfa_meta *meta = UNTOUCHED;
+    uint8_t buffer[8];
+    size_t read = 1;
+    uint64_t tag = 1;
+    CHECK_STATUS(mlfa_list_next(inherited->list, &entry, &error), MLFA_E_FORKED);
+    CHECK(entry == NULL);
+    CHECK_STATUS(mlfa_reader_read(inherited->reader, buffer, sizeof buffer, &read, &error), MLFA_E_FORKED);
+    CHECK(read == 0);
+    CHECK_STATUS(mlfa_reader_seek(inherited->reader, 0, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_writer_write(inherited->writer, buffer, 1, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_writer_finish(inherited->writer, NULL, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_writer_abort(inherited->writer, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_multipart_put_part(inherited->multipart, 1, buffer, 1, NULL, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_multipart_complete(inherited->multipart, NULL, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_multipart_abort(inherited->multipart, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_queue_next(inherited->queue, MLFA_FOREVER, &tag, &task, &error), MLFA_E_FORKED);
+    CHECK(tag == 0 && task == NULL);
+    CHECK(mlfa_queue_fd(inherited->queue) == -1);
+    CHECK_STATUS(mlfa_task_wait(inherited->task, MLFA_FOREVER, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_task_result(inherited->task, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_task_take_meta(inherited->task, &meta, &error), MLFA_E_FORKED);
+    CHECK_STATUS(mlfa_task_progress(inherited->task, &progress, &error), MLFA_E_FORKED);
+    CHECK(mlfa_task_is_done(inherited->task) == 1);
+    mlfa_task_cancel(inherited->task);
+    mlfa_task_free(inherited->task);
+}
+
+static void parent_goes_on(struct inherited *inherited, mlfa_store *store) {
+    const mlfa_meta *entry = UNTOUCHED;
+    mlfa_task *task = UNTOUCHED;
+    mlfa_meta *meta = UNTOUCHED;
+    uint8_t buffer[8];
+    size_t read = 0;
+    uint64_t tag = 0;
     CHECK_OK(mlfa_list_next(inherited->list, &entry, &error));
     CHECK_TEXT(mlfa_meta_path(entry), "parent/uploaded");
     CHECK_OK(mlfa_list_next(inherited->list, &entry, &error));
     CHECK(entry == NULL);
+    CHECK_OK(mlfa_reader_read(inherited->reader, buffer, sizeof buffer, &read, &error));
+    CHECK(read == 6 && memcmp(buffer, "parent", 6) == 0);
+    CHECK_OK(mlfa_writer_write(inherited->writer, (const uint8_t *)"and after", 9, &error));
+    CHECK_OK(mlfa_writer_finish(inherited->writer, NULL, &error));
+    check_content_text(store, "begun/written", "before and after");
+    CHECK_OK(mlfa_multipart_put_part(inherited->multipart, 1, (const uint8_t *)"parts", 5, NULL, &error));
+    CHECK_OK(mlfa_multipart_complete(inherited->multipart, NULL, &error));
+    check_content_text(store, "begun/parts", "parts");
+    CHECK_OK(mlfa_queue_next(inherited->queue, MLFA_FOREVER, &tag, &task, &error));
+    CHECK(tag == 7 && task == inherited->task);
+    CHECK_OK(mlfa_task_take_meta(task, &meta, &error));
+    CHECK_TEXT(mlfa_meta_path(meta), "parent/put");
+    mlfa_meta_free(meta);
+    mlfa_task_free(task);
+}
+
+static void use_inherited(struct inherited *inherited, mlfa_store *store) {
+    if (is_child) {
+        child_cannot_go_on(inherited);
+    } else {
+        parent_goes_on(inherited, store);
+    }
     CHECK_TEXT(mlfa_meta_path(inherited->meta), "parent/put");
     CHECK(memcmp(mlfa_bytes_data(inherited->bytes), "parent", 6) == 0);
     CHECK_TEXT(mlfa_error_path(inherited->error), "absent");
     mlfa_list_free(inherited->list);
+    mlfa_reader_free(inherited->reader);
+    mlfa_writer_free(inherited->writer);
+    mlfa_multipart_release(inherited->multipart);
+    mlfa_queue_free(inherited->queue);
     mlfa_meta_free(inherited->meta);
     mlfa_bytes_release(inherited->bytes);
     mlfa_error_free(inherited->error);
@@ -184,13 +263,14 @@ static void use_inherited(struct inherited *inherited) {
 static void run_round(struct handles *handles, int round) {
     alarm(2 * SECONDS_PER_ROUND);
     use(handles, "parent");
-    struct inherited inherited = make_inherited(round % 2 == 0 ? handles->file : handles->memory);
+    mlfa_store *store = round % 2 == 0 ? handles->file : handles->memory;
+    struct inherited inherited = make_inherited(store);
     pid_t child = fork_in_time();
     if (child == 0) {
-        use_inherited(&inherited);
+        use_inherited(&inherited, store);
         be_child(handles, round);
     }
-    use_inherited(&inherited);
+    use_inherited(&inherited, store);
     use(handles, "parent");
     wait_for(child);
     alarm(0);

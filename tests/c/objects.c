@@ -22,6 +22,9 @@ static const struct {
     {MLFA_E_ALREADY_EXISTS, "already_exists"},
     {MLFA_E_IS_A_DIRECTORY, "is_a_directory"},
     {MLFA_E_NOT_A_DIRECTORY, "not_a_directory"},
+    {MLFA_E_REENTRANT, "reentrant"},
+    {MLFA_E_BUSY, "busy"},
+    {MLFA_E_INVALID_HANDLE, "invalid_handle"},
     {MLFA_E_PRECONDITION_FAILED, "precondition_failed"},
     {MLFA_E_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"},
     {MLFA_E_CHECKSUM_MISMATCH, "checksum_mismatch"},
@@ -103,14 +106,14 @@ static void initialisers_agree(void) {
     CHECK_INIT(mlfa_transfer_options, MLFA_TRANSFER_OPTIONS_INIT);
 
     /* A newer header's struct is larger: all of it is filled, and nothing behind it. */
-    _Alignas(mlfa_put_options) uint8_t newer[32];
+    _Alignas(mlfa_put_options) uint8_t newer[48];
     memset(newer, 0xa5, sizeof newer);
-    mlfa_put_options_init((mlfa_put_options *)newer, 24);
+    mlfa_put_options_init((mlfa_put_options *)newer, 40);
     uint32_t size;
     memcpy(&size, newer, sizeof size);
-    CHECK(size == 24);
+    CHECK(size == 40);
     for (size_t at = sizeof size; at < sizeof newer; at++) {
-        CHECK(newer[at] == (at < 24 ? 0 : 0xa5));
+        CHECK(newer[at] == (at < 40 ? 0 : 0xa5));
     }
     /* Too small for even the size: left alone. */
     memset(newer, 0xa5, sizeof newer);
@@ -149,13 +152,15 @@ static mlfa_status call_with_size(mlfa_status (*call)(const void *), uint32_t si
     return status;
 }
 
-static void check_sizes(mlfa_status (*call)(const void *), uint32_t known) {
-    const uint32_t too_small[] = {0, 1, 3, 4, known - 1};
+/* `earlier` is the struct's size in version 0.1. */
+static void check_sizes(mlfa_status (*call)(const void *), uint32_t known, uint32_t earlier) {
+    const uint32_t too_small[] = {0, 1, 3, 4, earlier - 1, earlier + 1, known - 1};
     const uint32_t larger[] = {known + 1, known + 8, known + 64, known + 4096};
     const uint32_t implausible[] = {known + 4097, 1U << 20, INT32_MAX, UINT32_MAX};
-    for (size_t at = 0; at < 5; at++) {
+    for (size_t at = 0; at < sizeof too_small / sizeof too_small[0]; at++) {
         CHECK_STATUS(call_with_size(call, too_small[at], 4, 0), MLFA_E_STRUCT_SIZE);
     }
+    CHECK_OK(call_with_size(call, earlier, earlier, 0));
     CHECK_OK(call_with_size(call, known, known, 0));
     for (size_t at = 0; at < 4; at++) {
         CHECK_OK(call_with_size(call, larger[at], larger[at], 0));
@@ -168,9 +173,11 @@ static void check_sizes(mlfa_status (*call)(const void *), uint32_t known) {
 static void option_structs_are_read_by_their_size(mlfa_context *context) {
     options_store = open_store(context, "memory:");
     write_text("some file", "content");
-    check_sizes(call_with_context_options, sizeof(mlfa_context_options));
-    check_sizes(call_with_put_options, sizeof(mlfa_put_options));
-    check_sizes(call_with_transfer_options, sizeof(mlfa_transfer_options));
+    check_sizes(call_with_context_options, sizeof(mlfa_context_options),
+                offsetof(mlfa_context_options, trusted_uris));
+    check_sizes(call_with_put_options, sizeof(mlfa_put_options), offsetof(mlfa_put_options, if_match));
+    check_sizes(call_with_transfer_options, sizeof(mlfa_transfer_options),
+                offsetof(mlfa_transfer_options, properties));
     mlfa_store_release(options_store);
 }
 
@@ -437,7 +444,7 @@ static void errors_need_not_be_taken(mlfa_context *context, mlfa_store *store) {
     mlfa_list *list = UNTOUCHED;
     const mlfa_meta *entry = UNTOUCHED;
     mlfa_report *report = UNTOUCHED;
-    mlfa_put_options unfit = {0, 0};
+    mlfa_put_options unfit = {.struct_size = 0};
     size_t read = 77;
     uint8_t byte = 0;
     CHECK(mlfa_context_new((const mlfa_context_options *)&unfit, &no_context, NULL) == MLFA_E_STRUCT_SIZE);

@@ -41,9 +41,10 @@ const RULES: &str = "/*
  */";
 
 const INIT_MACROS: &str = "/* Initialisers with all defaults. */
-#define MLFA_CONTEXT_OPTIONS_INIT { (uint32_t)sizeof(mlfa_context_options), 0 }
-#define MLFA_PUT_OPTIONS_INIT { (uint32_t)sizeof(mlfa_put_options), 0 }
-#define MLFA_TRANSFER_OPTIONS_INIT { (uint32_t)sizeof(mlfa_transfer_options), 0, 0, 0, 0, 0, NULL, NULL, 0, 0 }
+#define MLFA_CONTEXT_OPTIONS_INIT { (uint32_t)sizeof(mlfa_context_options), 0, NULL, 0 }
+#define MLFA_PUT_OPTIONS_INIT { (uint32_t)sizeof(mlfa_put_options), 0, NULL, NULL }
+#define MLFA_TRANSFER_OPTIONS_INIT { (uint32_t)sizeof(mlfa_transfer_options), 0, 0, 0, 0, 0, NULL, NULL, 0, 0, NULL }
+#define MLFA_PROGRESS_INIT { (uint32_t)sizeof(mlfa_progress), 0, 0, 0, 0, 0, 0 }
 ";
 
 /// Writes the header, or with `check` fails if the committed one differs.
@@ -77,8 +78,26 @@ fn generate() -> Outcome<String> {
     let mut builder = cbindgen::Builder::new().with_config(config);
     // In reading order; cbindgen keeps it.
     for module in [
-        "status", "library", "error", "context", "config", "store", "meta", "bytes", "objects", "list",
-        "report", "transfer",
+        "status",
+        "library",
+        "error",
+        "context",
+        "config",
+        "properties",
+        "store",
+        "meta",
+        "bytes",
+        "owned",
+        "objects",
+        "list",
+        "reader",
+        "writer",
+        "multipart",
+        "presign",
+        "report",
+        "transfer",
+        "task",
+        "queue",
     ] {
         builder = builder.with_src(source.join(format!("src/{module}.rs")));
     }

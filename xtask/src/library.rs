@@ -3,12 +3,13 @@
 //! rustc exports every `#[no_mangle]` symbol of every dependency from a `cdylib`, and a version script of ours cannot take
 //! them back (DESIGN.md, "Linking"). So the shared library is linked here, with nothing but our own functions in it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Outcome, cargo, command, fail, output, run};
-use crate::{header, root, target};
+use crate::{header, linked_crates, root, target};
 
 /// The symbol version of all functions, until an incompatible change. GNU ld lists it among the symbols, so it has their prefix.
 const VERSION_NODE: &str = "mlfa_0";
@@ -46,26 +47,77 @@ pub(crate) fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// The name that programs remember: while the version is 0.x, each minor version is a new interface.
-pub(crate) fn soname() -> String {
+/// What the versions of one interface begin with: while the version is 0.x, each minor version is a new interface.
+pub(crate) fn series() -> String {
     let mut parts = version().split('.');
     match (parts.next(), parts.next()) {
-        (Some("0"), Some(minor)) => format!("libmlflow_artifacts.so.0.{minor}"),
-        (Some(major), _) => format!("libmlflow_artifacts.so.{major}"),
-        _ => "libmlflow_artifacts.so".to_owned(),
+        (Some("0"), Some(minor)) => format!("0.{minor}"),
+        (major, _) => major.unwrap_or_default().to_owned(),
+    }
+}
+
+/// The name that programs remember.
+pub(crate) fn soname() -> String {
+    format!("libmlflow_artifacts.so.{}", series())
+}
+
+/// The name of the shared library's file, to which the soname is a link.
+pub(crate) fn shared_name() -> String {
+    format!("libmlflow_artifacts.so.{}", version())
+}
+
+/// The target that the library is built for: this machine's.
+pub(crate) fn host() -> Outcome<String> {
+    let printed = output(&mut command("rustc", ["--version", "--verbose"]))?;
+    match printed.lines().find_map(|line| line.strip_prefix("host: ")) {
+        Some(host) => Ok(host.to_owned()),
+        None => fail(format!("rustc names no host: {printed}")),
     }
 }
 
 /// Builds the library with a cargo profile.
 pub(crate) fn build(profile: &str) -> Outcome<Library> {
-    run(&mut cargo(["build", "--quiet", "--package", "mlflow-artifacts-capi", "--profile", profile]))?;
-    let directory = target().join("capi").join(profile);
+    build_with(profile, profile, &[])
+}
+
+/// Builds the library into `target/capi/NAME`, with more arguments for cargo.
+pub(crate) fn build_with(profile: &str, name: &str, arguments: &[&str]) -> Outcome<Library> {
+    let mut build = cargo(["build", "--quiet", "--package", "mlflow-artifacts-capi", "--profile", profile]);
+    build.args(arguments);
+    let cargo_target = if profile == "release" { forget_paths(&mut build)? } else { target() };
+    run(build.arg("--target-dir").arg(&cargo_target))?;
+    let directory = target().join("capi").join(name);
     std::fs::create_dir_all(&directory)?;
-    let built = target().join(if profile == "dev" { "debug" } else { profile }).join("libmlflow_artifacts.a");
     let archive = directory.join("libmlflow_artifacts.a");
-    std::fs::copy(built, &archive)?;
+    let profile_directory = cargo_target.join(if profile == "dev" { "debug" } else { profile });
+    std::fs::copy(profile_directory.join("libmlflow_artifacts.a"), &archive)?;
     let shared = link(&directory, &archive, profile)?;
     Ok(Library { directory, archive, shared })
+}
+
+/// Keeps the paths of this machine, which every panic message would have, out of the library. Answers the target directory for
+/// such builds: in the common one they would take turns with those that have the paths, and make everything anew each time.
+fn forget_paths(build: &mut Command) -> Outcome<PathBuf> {
+    let cargo_target = target().join("library");
+    let sysroot = output(&mut command("rustc", ["--print", "sysroot"]))?;
+    // Sorted: of two that fit, compilers take the one that comes last.
+    let mut names = BTreeMap::from([
+        (root(), "mlflow-artifacts"),
+        (cargo_target.clone(), "target"),
+        (Path::new(sysroot.trim()).join("lib/rustlib/src/rust"), "rust"),
+    ]);
+    for linked in linked_crates::find()?.values().filter(|linked| linked.is_foreign()) {
+        names.insert(linked.directory.parent().map_or_else(PathBuf::new, PathBuf::from), "crates");
+    }
+    let flags = |variable, flag| {
+        let given = std::env::var(variable).unwrap_or_default();
+        let remaps = names.iter().map(|(path, name)| format!("{flag}={}={name}", path.display()));
+        given.split_whitespace().map(str::to_owned).chain(remaps).collect::<Vec<_>>()
+    };
+    build.env("CARGO_ENCODED_RUSTFLAGS", flags("RUSTFLAGS", "--remap-path-prefix").join("\u{1f}"));
+    // ring has parts in C.
+    build.env("CFLAGS", flags("CFLAGS", "-ffile-prefix-map").join(" "));
+    Ok(cargo_target)
 }
 
 fn link(directory: &Path, archive: &Path, profile: &str) -> Outcome<PathBuf> {
@@ -78,7 +130,7 @@ fn link(directory: &Path, archive: &Path, profile: &str) -> Outcome<PathBuf> {
     exports.push_str(" local: *; };\n");
     std::fs::write(&script, exports)?;
 
-    let shared = directory.join(format!("libmlflow_artifacts.so.{}", version()));
+    let shared = directory.join(shared_name());
     let mut link = command(std::env::var_os("CC").unwrap_or_else(|| "cc".into()), ["-shared", "-o"]);
     link.arg(&shared);
     link.args(symbols.iter().map(|symbol| format!("-Wl,-u,{symbol}")));
@@ -121,6 +173,12 @@ pub(crate) fn check(library: &Library) -> Outcome {
         return fail(format!(
             "the exported symbols and include/symbols-in-versions.txt differ by: {}",
             difference.join(", ")
+        ));
+    }
+    let relocations = output(command("readelf", ["--relocs", "--wide"]).arg(&library.shared))?;
+    if let Some(relocation) = relocations.lines().find(|line| line.contains(" mlfa_")) {
+        return fail(format!(
+            "the library would call another copy's function, if one were loaded: {relocation}"
         ));
     }
     let dynamic = output(command("readelf", ["--dynamic", "--wide"]).arg(&library.shared))?;

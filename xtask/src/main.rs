@@ -1,17 +1,24 @@
 //! What cargo and make cannot say: the header, the C library, its gates, installation, benchmarks, the whole test run.
 
 mod abi;
+mod archive;
 mod bench;
 mod c_tests;
 mod demo;
+mod dist;
 mod emulator;
 mod header;
 mod install;
 mod library;
+mod licences;
+mod linked_crates;
 mod lint;
+mod packaging;
 mod process;
 mod released;
 mod sanitize;
+mod sbom;
+mod size;
 mod suite;
 mod tools;
 
@@ -41,15 +48,25 @@ enum Task {
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Install the library, its header and its pkg-config file.
+    /// Install the library, its headers, and what pkg-config and `CMake` read.
     Install {
-        /// Where include/ and lib/ are to stand.
+        /// What the directories are relative to.
         #[arg(long, default_value = "/usr/local")]
         prefix: PathBuf,
         /// A directory before the prefix, for packagers.
         #[arg(long)]
         destdir: Option<PathBuf>,
+        /// Where the libraries stand, such as Debian's lib/x86_64-linux-gnu.
+        #[arg(long, default_value = "lib")]
+        libdir: PathBuf,
+        /// Where the headers stand.
+        #[arg(long, default_value = "include")]
+        includedir: PathBuf,
     },
+    /// Make the tarball below `target/dist` and print where it is.
+    Dist,
+    /// Print how large the shared library is, and what each store adds.
+    Size,
     /// Compare the library's binary interface with the committed baseline.
     Abi {
         /// Make the baseline anew instead.
@@ -58,6 +75,8 @@ enum Task {
     },
     /// Run the C tests: plain, AddressSanitizer, valgrind.
     CTests,
+    /// Check what is installed, and the tarball.
+    Packaging,
     /// Run the C programs of released versions with today's library, and compare the binary interfaces.
     Released,
     /// Run the tests of the C interface under sanitizers that see both Rust and C.
@@ -80,9 +99,16 @@ fn main() {
         Task::Library { profile } => {
             library::build(&profile).map(|library| println!("{}", library.directory.display()))
         }
-        Task::Install { prefix, destdir } => install::run(&prefix, destdir.as_deref()),
+        Task::Install { prefix, destdir, libdir, includedir } => {
+            install::run(&prefix, destdir.as_deref(), &libdir, &includedir)
+        }
+        Task::Dist => dist::make().map(|tarball| println!("{}", tarball.display())),
+        Task::Size => size::print_shares(),
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
+        Task::Packaging => {
+            packaging::run().map(|passed| println!("{passed} checks of what is packaged passed"))
+        }
         Task::Released => {
             released::run().map(|passed| println!("{passed} checks of released versions passed"))
         }

@@ -4,16 +4,14 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::emulator::{self, Emulator};
-use crate::library::{self, version};
 use crate::process::{Outcome, cargo, command, fail, output, run};
-use crate::{abi, c_tests, demo, header, install, released, root, target, tools};
+use crate::{abi, c_tests, emulator, header, library, packaging, released, target, tools};
 
 /// How many tests passed.
 type Step = fn() -> Outcome<usize>;
 
 /// From what fails soonest to what takes longest.
-const STEPS: [(&str, Step); 12] = [
+const STEPS: [(&str, Step); 13] = [
     ("tools", || tools::install_programs().map(|()| 0)),
     ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
     ("header", || header::run(true).map(|()| 1)),
@@ -28,7 +26,8 @@ const STEPS: [(&str, Step); 12] = [
     ("C tests", c_tests::run),
     ("binary interface", || abi::run(false).map(|()| 1)),
     ("released interfaces", released::run),
-    ("installation", installation),
+    ("installation", packaging::installation),
+    ("distribution", packaging::distribution),
     ("end to end", end_to_end),
 ];
 
@@ -106,60 +105,6 @@ fn is_progress(line: &str) -> bool {
 fn number_before(text: &str, word: &str) -> usize {
     let number = text.split(word).next().and_then(|before| before.rsplit([' ', '.', ';']).next());
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// What `make install` puts somewhere is what a C program needs, shared and static.
-fn installation() -> Outcome<usize> {
-    let prefix = tempfile::tempdir()?;
-    install::run(prefix.path(), None)?;
-    let lib = prefix.path().join("lib");
-    let release = library::build("release")?;
-    library::check(&release)?;
-    let flags = |more: &[&str]| -> Outcome<Vec<String>> {
-        let mut pkg_config = command("pkg-config", more);
-        pkg_config
-            .args(["--cflags", "--libs", "mlflow_artifacts"])
-            .env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
-        Ok(output(&mut pkg_config)?.split_whitespace().map(str::to_owned).collect())
-    };
-    let work = prefix.path().join("work");
-    std::fs::create_dir(&work)?;
-    let example = root().join("examples/c/log_model.c");
-
-    let shared = work.join("log_model");
-    output(
-        command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&shared)
-            .arg(&example)
-            .args(flags(&[])?),
-    )?;
-    let on_model = || {
-        let mut command = command(&shared, [demo::MODEL]);
-        command.env("LD_LIBRARY_PATH", &lib);
-        command
-    };
-    demo::run_on_model(&mut on_model(), None)?;
-    // Only the URI is another.
-    let emulator = Emulator::start()?;
-    let mut on_artifactory = on_model();
-    let uri = emulator.uri(&mut on_artifactory, "mlflow");
-    demo::run_on_model(&mut on_artifactory, Some(uri))?;
-
-    // As a linker would choose it where there is no shared library.
-    for entry in std::fs::read_dir(&lib)? {
-        let path = entry?.path();
-        if path.to_string_lossy().contains(".so") {
-            std::fs::remove_file(path)?;
-        }
-    }
-    let fixed = work.join("log_model_static");
-    output(command("cc", ["-std=c11", "-o"]).arg(&fixed).arg(&example).args(flags(&["--static"])?))?;
-    demo::run_on_model(&mut command(&fixed, [demo::MODEL]), None)?;
-    println!(
-        "the installed library {} works, shared and static, on a directory and on Artifactory",
-        version()
-    );
-    Ok(4)
 }
 
 /// The header with cffi; the command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.

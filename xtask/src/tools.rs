@@ -7,11 +7,12 @@ use crate::process::{Outcome, cargo, command, fail, run};
 use crate::{root, target};
 
 /// Programs of the system, with the Debian package that has them.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("c++", "g++"),
     ("valgrind", "valgrind"),
     ("abidiff", "abigail-tools"),
     ("pkg-config", "pkg-config"),
+    ("cmake", "cmake"),
     ("readelf", "binutils"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),

@@ -46,7 +46,7 @@ pub use options::{
     SignedRequest, UploadOptions, UploadToken, check_parts,
 };
 pub use path::ArtifactPath;
-pub use registry::{Registry, StoreFactory, TrustedHosts, UriPolicy};
+pub use registry::{Registry, StoreFactory, StoreOpener, TrustedHosts, UriPolicy};
 pub use secret::Secret;
 pub use source::{SourceFile, digest_file};
 pub use store::{ArtifactStore, ArtifactStoreExt, SharedStore, Upload};

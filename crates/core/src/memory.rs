@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::sync::{
+    Arc, LockResult, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult,
+};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -29,6 +31,9 @@ const DEFAULT_PART_SIZE: u64 = 8 << 20;
 /// How much of an artifact one item of a download's stream holds at most.
 const CHUNK: usize = 1 << 20;
 
+/// How often, a millisecond apart, a forked child tries to get a lock.
+const CHILDS_ATTEMPTS: u32 = 1000;
+
 /// Opens [`MemoryStore`]s.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryFactory;
@@ -49,6 +54,11 @@ impl StoreFactory for MemoryFactory {
         }
         Ok(Arc::new(MemoryStore::new()))
     }
+
+    /// The child has a copy of what was stored.
+    fn survives_fork(&self) -> bool {
+        true
+    }
 }
 
 /// Artifacts in this process's memory, gone with the last reference to the store.
@@ -68,8 +78,10 @@ pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// The process that made the store.
+    process: u32,
     nodes: RwLock<Nodes>,
     uploads: RwLock<BTreeMap<String, PendingUpload>>,
     counter: AtomicU64,
@@ -117,21 +129,54 @@ impl MemoryStore {
     /// A new, empty store.
     pub fn new() -> Self {
         let info = StoreInfo { scheme: MEMORY_SCHEME.to_owned(), root: "memory:".to_owned() };
-        MemoryStore { info, shared: Arc::default() }
-    }
-
-    fn nodes(&self) -> RwLockReadGuard<'_, Nodes> {
-        self.shared.nodes.read().unwrap_or_else(PoisonError::into_inner)
+        let shared = Shared {
+            process: std::process::id(),
+            nodes: RwLock::default(),
+            uploads: RwLock::default(),
+            counter: AtomicU64::new(0),
+        };
+        MemoryStore { info, shared: Arc::new(shared) }
     }
 }
 
 impl Shared {
-    fn nodes_mut(&self) -> RwLockWriteGuard<'_, Nodes> {
-        self.nodes.write().unwrap_or_else(PoisonError::into_inner)
+    fn nodes(&self) -> Result<RwLockReadGuard<'_, Nodes>> {
+        self.lock(|| self.nodes.try_read(), || self.nodes.read())
     }
 
-    fn uploads_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, PendingUpload>> {
-        self.uploads.write().unwrap_or_else(PoisonError::into_inner)
+    fn nodes_mut(&self) -> Result<RwLockWriteGuard<'_, Nodes>> {
+        self.lock(|| self.nodes.try_write(), || self.nodes.write())
+    }
+
+    fn uploads_mut(&self) -> Result<RwLockWriteGuard<'_, BTreeMap<String, PendingUpload>>> {
+        self.lock(|| self.uploads.try_write(), || self.uploads.write())
+    }
+
+    /// Locks as `wait` does. In a forked child the lock may be that of a thread that only the parent has: what it holds is never
+    /// held for long, so a child that has waited long enough gives up.
+    fn lock<G>(
+        &self,
+        attempt: impl Fn() -> TryLockResult<G>,
+        wait: impl FnOnce() -> LockResult<G>,
+    ) -> Result<G> {
+        let attempt = || match attempt() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(guard) = attempt() {
+            return Ok(guard);
+        }
+        if std::process::id() == self.process {
+            return Ok(wait().unwrap_or_else(PoisonError::into_inner));
+        }
+        for _ in 0..CHILDS_ATTEMPTS {
+            std::thread::sleep(Duration::from_millis(1));
+            if let Some(guard) = attempt() {
+                return Ok(guard);
+            }
+        }
+        Err(Error::new(ErrorKind::Forked, "another thread used this store when the process was forked"))
     }
 
     fn next(&self) -> String {
@@ -139,7 +184,7 @@ impl Shared {
     }
 
     fn insert(&self, path: &ArtifactPath, content: Content, mode: &PutMode) -> Result<PutOutcome> {
-        let mut nodes = self.nodes_mut();
+        let mut nodes = self.nodes_mut()?;
         let current = match nodes.get(path) {
             Some(Node::Directory) => return Err(is_a_directory()),
             None if path.is_root() => return Err(is_a_directory()),
@@ -254,13 +299,13 @@ impl ArtifactStore for MemoryStore {
         if path.is_root() {
             return Ok(ArtifactMeta::directory(path.clone()));
         }
-        let nodes = self.nodes();
+        let nodes = self.shared.nodes()?;
         let node = nodes.get(path).ok_or_else(|| not_found().with_operation("stat").with_path(path))?;
         Ok(meta(path, node))
     }
 
     async fn properties(&self, path: &ArtifactPath) -> Result<Properties> {
-        match self.nodes().get(path) {
+        match self.shared.nodes()?.get(path) {
             Some(Node::File { content, .. }) => Ok(content.properties.clone()),
             None if !path.is_root() => Err(not_found().with_operation("properties").with_path(path)),
             _ => Ok(Properties::new()),
@@ -270,7 +315,7 @@ impl ArtifactStore for MemoryStore {
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
         let in_context = |error: Error, path: &ArtifactPath| error.with_operation("get").with_path(path);
         let read = || {
-            let nodes = self.nodes();
+            let nodes = self.shared.nodes()?;
             let (meta, content) = match nodes.get(path) {
                 Some(Node::Directory) => return Err(is_a_directory()),
                 None if path.is_root() => return Err(is_a_directory()),
@@ -302,8 +347,8 @@ impl ArtifactStore for MemoryStore {
     }
 
     async fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
-        create_directories(&mut self.shared.nodes_mut(), Some(path.clone()))
-            .map_err(|error| error.with_operation("create_directory").with_path(path))
+        let made = create_directories(&mut *self.shared.nodes_mut()?, Some(path.clone()));
+        made.map_err(|error| error.with_operation("create_directory").with_path(path))
     }
 
     async fn begin_upload(&self, path: &ArtifactPath, options: UploadOptions) -> Result<Box<dyn Upload>> {
@@ -316,14 +361,14 @@ impl ArtifactStore for MemoryStore {
             properties: options.properties,
             parts: BTreeMap::new(),
         };
-        self.shared.uploads_mut().insert(id.clone(), pending);
+        self.shared.uploads_mut()?.insert(id.clone(), pending);
         Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, path, part_size }))
     }
 
     async fn resume_upload(&self, token: &UploadToken) -> Result<Box<dyn Upload>> {
         let id = token.as_str().to_owned();
         let found =
-            self.shared.uploads_mut().get(&id).map(|pending| (pending.path.clone(), pending.part_size));
+            self.shared.uploads_mut()?.get(&id).map(|pending| (pending.path.clone(), pending.part_size));
         let (path, part_size) = found.ok_or_else(|| no_upload().with_operation("resume_upload"))?;
         Ok(Box::new(MemoryUpload { shared: Arc::clone(&self.shared), id, path, part_size }))
     }
@@ -336,18 +381,18 @@ impl ArtifactStore for MemoryStore {
         let shared = Arc::clone(&self.shared);
         let directory = directory.clone();
         let entries = async move {
-            let nodes = shared.nodes.read().unwrap_or_else(PoisonError::into_inner);
+            let nodes = shared.nodes()?;
             let found: Vec<_> = below(&nodes, &directory)
                 .filter(|(path, _)| options.recursive || path.parent().as_ref() == Some(&directory))
                 .map(|(path, node)| Ok(meta(path, node)))
                 .collect();
-            stream::iter(found)
+            Ok(stream::iter(found))
         };
-        stream::once(entries).flatten().boxed()
+        stream::once(entries).try_flatten().boxed()
     }
 
     async fn delete(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
-        let mut nodes = self.shared.nodes_mut();
+        let mut nodes = self.shared.nodes_mut()?;
         match nodes.get(path) {
             None if !path.is_root() => return Ok(Deleted::Absent),
             Some(Node::File { .. }) => {}
@@ -375,7 +420,7 @@ impl ArtifactStore for MemoryStore {
     }
 
     async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
-        let source = match self.nodes().get(from) {
+        let source = match self.shared.nodes()?.get(from) {
             Some(Node::File { content, .. }) => Ok(content.clone()),
             Some(Node::Directory) => Err(is_a_directory()),
             None if from.is_root() => Err(is_a_directory()),
@@ -391,7 +436,7 @@ impl ArtifactStore for MemoryStore {
     }
 
     async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
-        Ok(vec![("content", format!("{} files and directories", self.nodes().len()))])
+        Ok(vec![("content", format!("{} files and directories", self.shared.nodes()?.len()))])
     }
 
     async fn close(&self) -> Result<()> {
@@ -431,14 +476,14 @@ impl Upload for MemoryUpload {
         let size = data.len() as u64;
         PARTS.check_part(number, size, self.part_size).map_err(in_context)?;
         let etag = Digest::of(DigestAlgorithm::Sha256, &data).hex();
-        let mut uploads = self.shared.uploads_mut();
+        let mut uploads = self.shared.uploads_mut()?;
         let pending = uploads.get_mut(&self.id).ok_or_else(|| in_context(no_upload()))?;
         pending.parts.insert(number, data);
         Ok(PartReceipt { number, size, etag })
     }
 
     async fn complete(self: Box<Self>, parts: Vec<PartReceipt>) -> Result<PutOutcome> {
-        let pending = self.shared.uploads_mut().remove(&self.id);
+        let pending = self.shared.uploads_mut()?.remove(&self.id);
         let in_context = |error: Error| error.with_operation("complete").with_path(&self.path);
         let pending = pending.ok_or_else(|| in_context(no_upload()))?;
         let assemble = || {
@@ -462,7 +507,7 @@ impl Upload for MemoryUpload {
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        self.shared.uploads_mut().remove(&self.id);
+        self.shared.uploads_mut()?.remove(&self.id);
         Ok(())
     }
 }

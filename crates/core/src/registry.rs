@@ -18,6 +18,32 @@ pub trait StoreFactory: Debug + Send + Sync + 'static {
     /// Makes the store that `uri` names. Must be cheap: no connection, no look at the storage. Fails with
     /// [`ErrorKind::InvalidUri`] or [`ErrorKind::InvalidConfig`].
     fn open(&self, uri: &ArtifactUri, config: &ResolvedConfig) -> Result<SharedStore>;
+
+    /// Whether a store that was made before a `fork` is to be used in the child as it is. Only one that holds neither connections
+    /// nor a lock for longer than a moment can be: others are opened again there.
+    fn survives_fork(&self) -> bool {
+        false
+    }
+}
+
+/// Opens one store, again and again: its URI was checked and its options were read when it was made.
+#[derive(Clone, Debug)]
+pub struct StoreOpener {
+    factory: Arc<dyn StoreFactory>,
+    uri: ArtifactUri,
+    config: ResolvedConfig,
+}
+
+impl StoreOpener {
+    /// Opens the store. Fails with what the backend finds wrong in the URI or the options.
+    pub fn open(&self) -> Result<SharedStore> {
+        self.factory.open(&self.uri, &self.config).map_err(|error| in_context(error, &self.uri))
+    }
+
+    /// What [`StoreFactory::survives_fork`] says.
+    pub fn survives_fork(&self) -> bool {
+        self.factory.survives_fork()
+    }
 }
 
 /// Decides which URIs may be opened: the guard of a server whose clients choose URIs.
@@ -120,18 +146,26 @@ impl Registry {
     /// Opens the store at `uri`. Fails with [`ErrorKind::UnknownScheme`], with what the policy says, with
     /// [`ErrorKind::InvalidConfig`], or with what the backend finds wrong in the URI.
     pub fn open_uri(&self, uri: &ArtifactUri, config: &StoreConfig) -> Result<SharedStore> {
-        let in_context = |error: Error| error.with_operation("open").with_path(uri);
-        let factory = self.factory(uri.scheme()).map_err(in_context)?;
-        if let Some(policy) = &self.policy {
-            policy.check(uri).map_err(in_context)?;
-        }
-        let config = config.resolve(uri, factory.keys()).map_err(in_context)?;
-        factory.open(uri, &config).map_err(in_context)
+        self.opener(uri, config)?.open()
     }
 
-    fn factory(&self, scheme: &str) -> Result<&dyn StoreFactory> {
+    /// What is needed to open the store at `uri`, also later. Fails as [`Registry::open_uri`], but for what only the backend
+    /// can find wrong.
+    pub fn opener(&self, uri: &ArtifactUri, config: &StoreConfig) -> Result<StoreOpener> {
+        let resolve = || {
+            let factory = Arc::clone(self.factory(uri.scheme())?);
+            if let Some(policy) = &self.policy {
+                policy.check(uri)?;
+            }
+            let config = config.resolve(uri, factory.keys())?;
+            Ok(StoreOpener { factory, uri: uri.clone(), config })
+        };
+        resolve().map_err(|error| in_context(error, uri))
+    }
+
+    fn factory(&self, scheme: &str) -> Result<&Arc<dyn StoreFactory>> {
         if let Some(factory) = self.factories.get(scheme) {
-            return Ok(&**factory);
+            return Ok(factory);
         }
         let known: Vec<_> = self.schemes().collect();
         let help = match suggestion(scheme, self.schemes()) {
@@ -144,6 +178,10 @@ impl Registry {
         Err(Error::new(ErrorKind::UnknownScheme, format!("no store is known for the scheme {scheme:?}"))
             .with_help(help))
     }
+}
+
+fn in_context(error: Error, uri: &ArtifactUri) -> Error {
+    error.with_operation("open").with_path(uri)
 }
 
 #[cfg(test)]

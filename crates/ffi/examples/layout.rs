@@ -19,10 +19,10 @@ macro_rules! assert_layout {
 
 fn main() {
     println!("#include <mlflow_artifacts.h>");
-    assert_layout!(mlfa_context_options: struct_size, worker_threads);
-    assert_layout!(mlfa_put_options: struct_size, mode);
+    assert_layout!(mlfa_context_options: struct_size, worker_threads, trusted_uris, trusted_uri_count);
+    assert_layout!(mlfa_put_options: struct_size, mode, if_match, properties);
     assert_layout!(mlfa_progress: struct_size, reserved, files_found, files_done, files_failed, bytes_found, bytes_done);
     assert_layout!(mlfa_transfer_options: struct_size, files, parts, verify, memory, part_size, progress, user,
-        progress_interval_ms, reserved);
+        progress_interval_ms, reserved, properties);
     println!("int main(void) {{ return 0; }}");
 }

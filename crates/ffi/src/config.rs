@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mlflow_artifacts::{EnvSource, StoreConfig};
 
-use crate::entry::{Out, call};
+use crate::entry::{Out, call_in_callback};
 use crate::error::mlfa_error;
 use crate::handle::{free, give, handles, lend};
 use crate::input::text;
@@ -34,7 +34,7 @@ impl ConfigObject {
 
 /// Makes a configuration without options that reads no environment variables.
 ///
-/// Ownership: free `*out` with `mlfa_config_free`. Thread safety: any thread. Blocking: no.
+/// Ownership: free `*out` with `mlfa_config_free`. Thread safety: any thread. Callback-safe: yes. Blocking: no.
 /// Errors: `MLFA_E_NULL_POINTER`. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_config_new(
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn mlfa_config_new(
         Ok(())
     };
     // SAFETY: passed on from the caller.
-    unsafe { call(err, body) }
+    unsafe { call_in_callback(err, body) }
 }
 
 /// Sets an option. The value of a secret one is never shown in an error or a log; every value is wiped when the
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn mlfa_config_new(
 ///
 /// The name and the value are checked by `mlfa_store_open`, because only the store knows its options.
 ///
-/// Thread safety: one thread at a time. Blocking: no. Errors: `MLFA_E_NULL_POINTER`, `MLFA_E_INVALID_UTF8`. Since: 0.1.
+/// Thread safety: one thread at a time. Callback-safe: yes. Blocking: no. Errors: `MLFA_E_NULL_POINTER`, `MLFA_E_INVALID_UTF8`. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_config_set(
     config: *mut mlfa_config,
@@ -75,12 +75,12 @@ pub unsafe extern "C" fn mlfa_config_set(
         Ok(())
     };
     // SAFETY: passed on from the caller.
-    unsafe { call(err, body) }
+    unsafe { call_in_callback(err, body) }
 }
 
 /// Lets environment variables fill in options that are not set: they are read when a store is opened.
 ///
-/// Thread safety: one thread at a time. Blocking: no. Errors: `MLFA_E_NULL_POINTER`. Since: 0.1.
+/// Thread safety: one thread at a time. Callback-safe: yes. Blocking: no. Errors: `MLFA_E_NULL_POINTER`. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_config_load_env(
     config: *mut mlfa_config,
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn mlfa_config_load_env(
         Ok(())
     };
     // SAFETY: passed on from the caller.
-    unsafe { call(err, body) }
+    unsafe { call_in_callback(err, body) }
 }
 
 /// Frees a configuration. Stores that were opened with it keep what they took. NULL is fine.

@@ -3,10 +3,11 @@
 use std::error::Error as _;
 use std::ffi::{CString, c_char};
 
-use mlflow_artifacts::Retry;
+use std::sync::Arc;
 
-use crate::entry::Failure;
-use crate::handle::{free, handles, lend};
+use mlflow_artifacts::{Error, Retry, TreeReport};
+
+use crate::handle::{Lent, free, handles, lend};
 use crate::input::{c_string, pointer};
 use crate::report::{ReportObject, mlfa_report};
 use crate::status::{MLFA_OK, mlfa_status};
@@ -16,11 +17,12 @@ pub struct mlfa_error {
     _opaque: (),
 }
 
-handles! { mlfa_error => ErrorObject, Exclusive; }
+handles! { mlfa_error => Arc<ErrorObject>, Exclusive; }
 
+#[derive(Debug)]
 pub(crate) struct ErrorObject {
-    status: mlfa_status,
-    message: CString,
+    pub(crate) status: mlfa_status,
+    pub(crate) message: CString,
     detail: CString,
     operation: Option<CString>,
     path: Option<CString>,
@@ -28,13 +30,16 @@ pub(crate) struct ErrorObject {
     http_status: i32,
     retry_after: u64,
     is_retryable: bool,
-    report: Option<ReportObject>,
+    report: Option<Lent<mlfa_report>>,
 }
 
 impl ErrorObject {
-    pub(crate) fn new(failure: Failure) -> Self {
-        let Failure { status, message, error, report } = failure;
-        let error = error.as_ref();
+    pub(crate) fn new(
+        status: mlfa_status,
+        message: String,
+        error: Option<&Error>,
+        report: Option<TreeReport>,
+    ) -> Self {
         let mut detail = message.clone();
         let mut cause = error.and_then(|error| error.source());
         while let Some(error) = cause {
@@ -42,25 +47,25 @@ impl ErrorObject {
             detail.push_str(&error.to_string());
             cause = error.source();
         }
-        let delay = error.and_then(mlflow_artifacts::Error::retry_after);
+        let delay = error.and_then(Error::retry_after);
         ErrorObject {
             status,
             message: c_string(message),
             detail: c_string(detail),
-            operation: error.and_then(mlflow_artifacts::Error::operation).map(c_string),
-            path: error.and_then(mlflow_artifacts::Error::path).map(c_string),
-            provider_code: error.and_then(mlflow_artifacts::Error::provider_code).map(c_string),
-            http_status: error.and_then(mlflow_artifacts::Error::http_status).map_or(0, i32::from),
+            operation: error.and_then(Error::operation).map(c_string),
+            path: error.and_then(Error::path).map(c_string),
+            provider_code: error.and_then(Error::provider_code).map(c_string),
+            http_status: error.and_then(Error::http_status).map_or(0, i32::from),
             retry_after: delay.map_or(0, |delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
             is_retryable: error.is_some_and(|error| error.retry() == Retry::Transient),
-            report: report.map(ReportObject::new),
+            report: report.map(|report| Lent::new(ReportObject::new(report))),
         }
     }
 }
 
 unsafe fn read<T>(error: *const mlfa_error, missing: T, field: impl FnOnce(&'static ErrorObject) -> T) -> T {
     // SAFETY: passed on from the caller; the pointers that `field` answers are documented to live as long as the error.
-    unsafe { lend(error) }.map_or(missing, field)
+    unsafe { lend(error) }.map_or(missing, |error| field(error))
 }
 
 /// The status that the failing call answered; `MLFA_OK` for NULL.
@@ -149,9 +154,7 @@ pub unsafe extern "C" fn mlfa_error_retry_after_ms(error: *const mlfa_error) -> 
 /// Ownership: the report belongs to the error; do not free it. Thread safety: any thread. Blocking: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_error_report(error: *const mlfa_error) -> *const mlfa_report {
-    let report = |error: &ErrorObject| {
-        error.report.as_ref().map_or(std::ptr::null(), |report| std::ptr::from_ref(report).cast())
-    };
+    let report = |error: &ErrorObject| error.report.as_ref().map_or(std::ptr::null(), Lent::as_pointer);
     // SAFETY: passed on from the caller.
     unsafe { read(error, std::ptr::null(), report) }
 }

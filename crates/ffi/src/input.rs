@@ -45,7 +45,7 @@ pub(crate) unsafe fn local_path<'a>(pointer: *const c_char, length: usize) -> Re
 }
 
 /// Nothing in memory is larger than this: it is a negative number that became a size.
-fn check_size(size: usize, name: &str) -> Result<(), Failure> {
+pub(crate) fn check_size(size: usize, name: &str) -> Result<(), Failure> {
     if isize::try_from(size).is_ok() {
         return Ok(());
     }
@@ -65,17 +65,12 @@ pub(crate) unsafe fn data<'a>(pointer: *const u8, size: usize) -> Result<&'a [u8
     }
 }
 
-/// Bytes to fill. NULL is fine when there are none.
-pub(crate) unsafe fn buffer<'a>(pointer: *mut u8, size: usize) -> Result<&'a mut [u8], Failure> {
-    match (pointer.is_null(), size) {
-        (_, 0) => Ok(&mut []),
-        (true, _) => Err(Failure::new(MLFA_E_NULL_POINTER, "the buffer is NULL")),
-        (false, _) => {
-            check_size(size, "buffer")?;
-            // SAFETY: not NULL, and C says that so many bytes are writable and not used otherwise during the call.
-            Ok(unsafe { std::slice::from_raw_parts_mut(pointer, size) })
-        }
+/// Whether bytes can be filled. NULL is fine when there are none.
+pub(crate) fn check_buffer(pointer: *const u8, size: usize) -> Result<(), Failure> {
+    if pointer.is_null() && size > 0 {
+        return Err(Failure::new(MLFA_E_NULL_POINTER, "the buffer is NULL"));
     }
+    check_size(size, "buffer")
 }
 
 /// An option struct.
@@ -84,8 +79,8 @@ pub(crate) unsafe fn buffer<'a>(pointer: *mut u8, size: usize) -> Result<&'a mut
 ///
 /// The type is `repr(C)`, begins with `struct_size: u32`, and is valid with every bit zero, which means its defaults.
 pub(crate) unsafe trait Options: Copy {
-    /// The size that it had in the version that introduced it: what the oldest header says.
-    const FIRST_SIZE: usize;
+    /// The sizes that it had in earlier versions: what older headers say. Any other smaller size would cut a field in two.
+    const EARLIER_SIZES: &'static [usize];
 }
 
 /// Reads an option struct by the size that it says it has. NULL means the defaults.
@@ -101,12 +96,7 @@ pub(crate) unsafe fn options<T: Options>(pointer: *const T) -> Result<T, Failure
     // SAFETY: not NULL and begins with its size (`Options`).
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
     let known = size_of::<T>();
-    // No option struct will ever come near this: it is not initialised.
-    let plausible = T::FIRST_SIZE..=known + 4096;
-    if !plausible.contains(&size) {
-        let message = format!("the option struct says it has {size} bytes, not {known}: initialise it");
-        return Err(Failure::new(MLFA_E_STRUCT_SIZE, message));
-    }
+    check_struct_size::<T>(size)?;
     let given = pointer.cast::<u8>();
     for offset in known..size {
         // SAFETY: C says that `size` bytes are readable.
@@ -118,6 +108,34 @@ pub(crate) unsafe fn options<T: Options>(pointer: *const T) -> Result<T, Failure
     // SAFETY: C says that `size` bytes are readable, `options` has `known` bytes, and they do not overlap.
     unsafe { std::ptr::copy_nonoverlapping(given, (&raw mut options).cast::<u8>(), size.min(known)) };
     Ok(options)
+}
+
+/// Copies `value` to a struct of the caller, as much of it as its `struct_size` says that the caller knows.
+pub(crate) unsafe fn fill<T: Options>(pointer: *mut T, value: &T) -> Result<(), Failure> {
+    if pointer.is_null() {
+        return Err(Failure::new(MLFA_E_NULL_POINTER, "the struct to fill is NULL"));
+    }
+    // SAFETY: not NULL and begins with its size (`Options`).
+    let size = unsafe { pointer.cast::<u32>().read() } as usize;
+    check_struct_size::<T>(size)?;
+    let (behind, known) = (size_of::<u32>(), size.min(size_of::<T>()));
+    // SAFETY: C says that `size` bytes are writable; the size that it gave stays.
+    unsafe {
+        let (from, to) = (std::ptr::from_ref(value).cast::<u8>(), pointer.cast::<u8>());
+        std::ptr::copy_nonoverlapping(from.add(behind), to.add(behind), known - behind);
+    }
+    Ok(())
+}
+
+fn check_struct_size<T: Options>(size: usize) -> Result<(), Failure> {
+    let known = size_of::<T>();
+    // No struct will ever come near this: it is not initialised.
+    let plausible = known..=known + 4096;
+    if plausible.contains(&size) || T::EARLIER_SIZES.contains(&size) {
+        return Ok(());
+    }
+    let message = format!("the struct says it has {size} bytes, not {known}: initialise it");
+    Err(Failure::new(MLFA_E_STRUCT_SIZE, message))
 }
 
 /// Fills an option struct with its defaults. `size` is `sizeof` of the struct in the caller's header.

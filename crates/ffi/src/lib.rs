@@ -16,17 +16,28 @@
 //! an exclusive handle (`_free`) is used by one thread at a time. Everything else is checked.
 
 pub mod bytes;
+mod callback;
 pub mod config;
 pub mod context;
-pub mod entry;
+mod entry;
 pub mod error;
-pub mod handle;
-pub mod input;
+mod handle;
+mod input;
 pub mod library;
 pub mod list;
 pub mod meta;
+pub mod multipart;
 pub mod objects;
+pub mod owned;
+pub mod presign;
+pub mod properties;
+pub mod queue;
+pub mod reader;
 pub mod report;
 pub mod status;
 pub mod store;
+mod target;
+pub mod task;
 pub mod transfer;
+mod turn;
+pub mod writer;

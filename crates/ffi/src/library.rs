@@ -11,7 +11,7 @@ use crate::status::{mlfa_status, name_of};
 pub const MLFA_ABI_VERSION: u32 = 1;
 
 /// The library's version when this header was made: major * 65536 + minor * 256 + patch.
-pub const MLFA_VERSION_NUMBER: u32 = 0x00_01_00;
+pub const MLFA_VERSION_NUMBER: u32 = 0x00_02_00;
 
 /// The library's binary interface: equals `MLFA_ABI_VERSION` of the header that it was built with.
 ///

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::time::UNIX_EPOCH;
 
-use mlflow_artifacts::ArtifactMeta;
+use mlflow_artifacts::{ArtifactMeta, ArtifactPath, DigestAlgorithm, PutOutcome};
 
 use crate::handle::{free, handles, lend};
 use crate::input::{c_string, pointer};
@@ -28,6 +28,21 @@ pub(crate) struct MetaObject {
 }
 
 impl MetaObject {
+    /// What was put.
+    pub(crate) fn of_put(path: &ArtifactPath, outcome: PutOutcome) -> Self {
+        MetaObject {
+            path: c_string(path),
+            is_directory: false,
+            size: outcome.size,
+            modified: MLFA_TIME_UNKNOWN,
+            etag: outcome.etag.map(c_string),
+            sha256: outcome
+                .digest
+                .filter(|digest| digest.algorithm() == DigestAlgorithm::Sha256)
+                .map(|digest| c_string(digest.hex())),
+        }
+    }
+
     pub(crate) fn new(meta: &ArtifactMeta) -> Self {
         let since_epoch = meta.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified =

@@ -17,6 +17,13 @@ pub const MLFA_E_INVALID_UTF8: mlfa_status = 102;
 /// An option struct says a size that is too small, or sets options that this library does not know.
 pub const MLFA_E_STRUCT_SIZE: mlfa_status = 103;
 
+/// The call would wait, on a thread that must not: in a callback that runs on a thread of the library.
+pub const MLFA_E_REENTRANT: mlfa_status = 104;
+/// The object is in use by another call, or its operation has not ended yet.
+pub const MLFA_E_BUSY: mlfa_status = 105;
+/// Debug builds only: the handle was freed already, or is one of another kind.
+pub const MLFA_E_INVALID_HANDLE: mlfa_status = 106;
+
 /// An artifact path is malformed, reserved, too long, or leads outside the store.
 pub const MLFA_E_INVALID_PATH: mlfa_status = 200;
 /// An artifact URI cannot be parsed.
@@ -58,7 +65,7 @@ pub const MLFA_E_UNAUTHENTICATED: mlfa_status = 401;
 
 /// The server cannot be reached or hung up.
 pub const MLFA_E_CONNECTION: mlfa_status = 500;
-/// A deadline passed.
+/// A deadline passed, or the time that a caller was willing to wait.
 pub const MLFA_E_TIMEOUT: mlfa_status = 501;
 /// The TLS handshake failed or the certificate is not trusted.
 pub const MLFA_E_TLS: mlfa_status = 502;
@@ -130,6 +137,9 @@ pub(crate) fn name_of(status: mlfa_status) -> &'static std::ffi::CStr {
         MLFA_E_NULL_POINTER => c"null_pointer",
         MLFA_E_INVALID_UTF8 => c"invalid_utf8",
         MLFA_E_STRUCT_SIZE => c"struct_size",
+        MLFA_E_REENTRANT => c"reentrant",
+        MLFA_E_BUSY => c"busy",
+        MLFA_E_INVALID_HANDLE => c"invalid_handle",
         MLFA_E_INVALID_PATH => c"invalid_path",
         MLFA_E_INVALID_URI => c"invalid_uri",
         MLFA_E_INVALID_CONFIG => c"invalid_config",

@@ -2,21 +2,25 @@
 
 use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use mlflow_artifacts::{
-    ArtifactPath, Control, Error, ErrorKind, Result, Transfer, TransferOptions, TreeReport, Verify,
-};
+use futures_util::future::{Either, select};
+use mlflow_artifacts::{ArtifactPath, Control, Transfer, TransferOptions, TreeReport, Verify};
+use tokio::sync::oneshot;
 
+use crate::callback::{Caller, Gate};
 use crate::entry::{Failure, Out, call};
 use crate::error::mlfa_error;
-use crate::handle::{give, share};
-use crate::input::{self, Options, artifact_path, init_options, local_path};
+use crate::handle::give;
+use crate::input::{self, Options, init_options, local_path};
+use crate::objects::{Place, place};
+use crate::properties::mlfa_properties;
 use crate::report::{ReportObject, mlfa_report};
 use crate::status::{MLFA_E_INVALID_ARGUMENT, mlfa_status};
 use crate::store::{StoreObject, mlfa_store};
+use crate::task::{Work, mlfa_task, start};
 
 /// In `mlfa_transfer_options.verify`: sizes always, digests wherever the store offers one.
 pub const MLFA_VERIFY_OFFERED: u32 = 0;
@@ -48,11 +52,17 @@ pub struct mlfa_progress {
     pub bytes_done: u64,
 }
 
+// SAFETY: repr(C), begins with its size, integers only.
+unsafe impl Options for mlfa_progress {
+    const EARLIER_SIZES: &[usize] = &[];
+}
+
 /// Is told where a transfer stands. A non-zero answer cancels it: the call cleans up and answers `MLFA_E_CANCELLED`, unless
 /// everything was done already, as at the last call.
 ///
-/// Called on the thread that called the transfer, never two at once, at the end once more, and not after the call has
-/// returned. It may call any function of this library. It must not unwind (no C++ exception, no longjmp).
+/// Never two at once for one transfer, at the end once more, and not after the call has returned or `mlfa_task_free` has. Called on
+/// the thread that called the transfer, where it may call any function of this library; of a transfer that was begun with a
+/// `_start` function on the thread of `mlfa_task_fn`, with the same rules. It must not unwind (no C++ exception, no longjmp).
 pub type mlfa_progress_fn =
     Option<unsafe extern "C" fn(progress: *const mlfa_progress, user: *mut c_void) -> i32>;
 
@@ -81,12 +91,14 @@ pub struct mlfa_transfer_options {
     pub progress_interval_ms: u32,
     /// 0.
     pub reserved: u32,
+    /// Kept with every artifact that is stored, where the store has `MLFA_CAPABILITY_PROPERTIES`; may be NULL. Copied. Since 0.2.
+    pub properties: *const mlfa_properties,
 }
 
-// SAFETY: repr(C), begins with its size; integers, a nullable function and a pointer, all valid as zero.
+// SAFETY: repr(C), begins with its size; integers, a nullable function and pointers, all valid as zero.
 unsafe impl Options for mlfa_transfer_options {
-    // Up to its last field of version 0.1.
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, reserved) + size_of::<u32>();
+    // Version 0.1.
+    const EARLIER_SIZES: &[usize] = &[std::mem::offset_of!(Self, reserved) + size_of::<u32>()];
 }
 
 /// Fills `options` with the defaults; `size` is `sizeof(mlfa_transfer_options)`. NULL is fine.
@@ -102,7 +114,7 @@ pub unsafe extern "C" fn mlfa_transfer_options_init(options: *mut mlfa_transfer_
 ///
 /// The bytes never cross this interface: the fastest way to store a file. On failure nothing new is visible.
 ///
-/// Thread safety: any thread. Blocking: yes. Errors: for the local side `MLFA_E_NOT_FOUND`, `MLFA_E_IS_A_DIRECTORY`,
+/// Thread safety: any thread. Callback-safe: no. Blocking: yes. Errors: for the local side `MLFA_E_NOT_FOUND`, `MLFA_E_IS_A_DIRECTORY`,
 /// `MLFA_E_UNREADABLE`, `MLFA_E_UNSUPPORTED` (no regular file), `MLFA_E_SIZE_MISMATCH` (it changed meanwhile);
 /// `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the store. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -118,11 +130,31 @@ pub unsafe extern "C" fn mlfa_upload_file(
     let body = || {
         // SAFETY: passed on from the caller.
         let job = unsafe { Job::read(store, local, local_len, path, path_len, options)? };
-        job.run(async |transfer, local, path| transfer.upload_file(&local, &path).await)?;
-        Ok(())
+        job.upload_file().wait_telling()
     };
     // SAFETY: passed on from the caller.
     unsafe { call(err, body) }
+}
+
+/// Begins `mlfa_upload_file`; its outcome is told with `mlfa_task_result`. `options` and what they point to are copied, but for `user`.
+///
+/// Ownership: free `*out` with `mlfa_task_free`. Thread safety: any thread. Callback-safe: yes. Blocking: no.
+/// Errors: those of the arguments; the operation's own are the task's. Since: 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlfa_upload_file_start(
+    store: *mut mlfa_store,
+    local: *const c_char,
+    local_len: usize,
+    path: *const c_char,
+    path_len: usize,
+    options: *const mlfa_transfer_options,
+    out: *mut *mut mlfa_task,
+    err: *mut *mut mlfa_error,
+) -> mlfa_status {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        start(out, err, || Ok(Job::read(store, local, local_len, path, path_len, options)?.upload_file()))
+    }
 }
 
 /// Fetches the file at `path` to the local file `local`, replacing it and making its directory. `options` may be NULL.
@@ -130,7 +162,7 @@ pub unsafe extern "C" fn mlfa_upload_file(
 /// The bytes never cross this interface. They go to a hidden temporary name beside `local`, are checked by size (and digest,
 /// where the store offers one), and are renamed: on failure nothing new is visible.
 ///
-/// Thread safety: any thread. Blocking: yes. Errors: `MLFA_E_NOT_FOUND`, `MLFA_E_IS_A_DIRECTORY`,
+/// Thread safety: any thread. Callback-safe: no. Blocking: yes. Errors: `MLFA_E_NOT_FOUND`, `MLFA_E_IS_A_DIRECTORY`,
 /// `MLFA_E_PRECONDITION_FAILED` (replaced meanwhile), `MLFA_E_CHECKSUM_MISMATCH`, `MLFA_E_NO_SPACE`, `MLFA_E_CANCELLED`,
 /// `MLFA_E_INVALID_PATH`, and those of the store. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -146,11 +178,31 @@ pub unsafe extern "C" fn mlfa_download_file(
     let body = || {
         // SAFETY: passed on from the caller.
         let job = unsafe { Job::read(store, local, local_len, path, path_len, options)? };
-        job.run(async |transfer, local, path| transfer.download_file(&path, &local).await)?;
-        Ok(())
+        job.download_file().wait_telling()
     };
     // SAFETY: passed on from the caller.
     unsafe { call(err, body) }
+}
+
+/// Begins `mlfa_download_file`; its outcome is told with `mlfa_task_result`. `options` and what they point to are copied, but for `user`.
+///
+/// Ownership: free `*out` with `mlfa_task_free`. Thread safety: any thread. Callback-safe: yes. Blocking: no.
+/// Errors: those of the arguments; the operation's own are the task's. Since: 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlfa_download_file_start(
+    store: *mut mlfa_store,
+    path: *const c_char,
+    path_len: usize,
+    local: *const c_char,
+    local_len: usize,
+    options: *const mlfa_transfer_options,
+    out: *mut *mut mlfa_task,
+    err: *mut *mut mlfa_error,
+) -> mlfa_status {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        start(out, err, || Ok(Job::read(store, local, local_len, path, path_len, options)?.download_file()))
+    }
 }
 
 /// Stores the content of the local directory `local` below `path`, files in parallel. `options` and `out` may be NULL.
@@ -159,7 +211,7 @@ pub unsafe extern "C" fn mlfa_download_file(
 /// directories are made where the store has directories. A file that fails does not stop the others: then the call fails,
 /// and `mlfa_error_report` tells what became of each file. On success `*out` tells it.
 ///
-/// Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Blocking: yes.
+/// Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Callback-safe: no. Blocking: yes.
 /// Errors: the one that all failed files share, or `MLFA_E_INCOMPLETE`; `MLFA_E_NOT_FOUND`, `MLFA_E_NOT_A_DIRECTORY`,
 /// `MLFA_E_INVALID_ARGUMENT` (one side stands in the other), `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the
 /// store. Since: 0.1.
@@ -182,11 +234,36 @@ pub unsafe extern "C" fn mlfa_upload_tree(
                 Job::read(store, local, local_len, path, path_len, options)?,
             )
         };
-        let report = job.run(async |transfer, local, path| transfer.upload_tree(&local, &path).await)?;
-        give_report(report, &out)
+        let report = job.upload_tree().wait_telling()?;
+        // Made only for one who frees it.
+        if out.is_wanted() {
+            out.write(give(report));
+        }
+        Ok(())
     };
     // SAFETY: passed on from the caller.
     unsafe { call(err, body) }
+}
+
+/// Begins `mlfa_upload_tree`; the report is taken with `mlfa_task_take_report`. `options` and what they point to are copied, but for `user`.
+///
+/// Ownership: free `*out` with `mlfa_task_free`. Thread safety: any thread. Callback-safe: yes. Blocking: no.
+/// Errors: those of the arguments; the operation's own are the task's. Since: 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlfa_upload_tree_start(
+    store: *mut mlfa_store,
+    local: *const c_char,
+    local_len: usize,
+    path: *const c_char,
+    path_len: usize,
+    options: *const mlfa_transfer_options,
+    out: *mut *mut mlfa_task,
+    err: *mut *mut mlfa_error,
+) -> mlfa_status {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        start(out, err, || Ok(Job::read(store, local, local_len, path, path_len, options)?.upload_tree()))
+    }
 }
 
 /// Fetches everything below the directory `path` into the local directory `local`, files in parallel. What stands there
@@ -195,7 +272,7 @@ pub unsafe extern "C" fn mlfa_upload_tree(
 /// No file is written outside `local`, not through a symbolic link either. A file that fails does not stop the others: then
 /// the call fails, and `mlfa_error_report` tells what became of each file. On success `*out` tells it.
 ///
-/// Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Blocking: yes.
+/// Ownership: free `*out` with `mlfa_report_free`. Thread safety: any thread. Callback-safe: no. Blocking: yes.
 /// Errors: the one that all failed files share, or `MLFA_E_INCOMPLETE`; `MLFA_E_NOT_FOUND`, `MLFA_E_NOT_A_DIRECTORY`,
 /// `MLFA_E_INVALID_ARGUMENT` (one side stands in the other), `MLFA_E_CANCELLED`, `MLFA_E_INVALID_PATH`, and those of the
 /// store. Since: 0.1.
@@ -218,36 +295,118 @@ pub unsafe extern "C" fn mlfa_download_tree(
                 Job::read(store, local, local_len, path, path_len, options)?,
             )
         };
-        let report = job.run(async |transfer, local, path| transfer.download_tree(&path, &local).await)?;
-        give_report(report, &out)
+        let report = job.download_tree().wait_telling()?;
+        // Made only for one who frees it.
+        if out.is_wanted() {
+            out.write(give(report));
+        }
+        Ok(())
     };
     // SAFETY: passed on from the caller.
     unsafe { call(err, body) }
 }
 
-fn forked() -> Error {
-    Error::new(ErrorKind::Forked, "the process was forked while this ran: only the parent goes on with it")
+/// Begins `mlfa_download_tree`; the report is taken with `mlfa_task_take_report`. `options` and what they point to are copied, but for `user`.
+///
+/// Ownership: free `*out` with `mlfa_task_free`. Thread safety: any thread. Callback-safe: yes. Blocking: no.
+/// Errors: those of the arguments; the operation's own are the task's. Since: 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mlfa_download_tree_start(
+    store: *mut mlfa_store,
+    path: *const c_char,
+    path_len: usize,
+    local: *const c_char,
+    local_len: usize,
+    options: *const mlfa_transfer_options,
+    out: *mut *mut mlfa_task,
+    err: *mut *mut mlfa_error,
+) -> mlfa_status {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        start(out, err, || Ok(Job::read(store, local, local_len, path, path_len, options)?.download_tree()))
+    }
 }
 
-fn give_report(report: TreeReport, out: &Out<*mut mlfa_report>) -> Result<(), Failure> {
-    match report.error() {
-        Some(error) => Err(Failure::of_tree(error, report)),
-        None => {
-            // Made only for one who frees it.
-            if out.is_wanted() {
-                out.write(give(ReportObject::new(report)));
-            }
-            Ok(())
+/// Where the transfers of a control stand.
+pub(crate) fn snapshot(control: &Control) -> mlfa_progress {
+    let now = control.progress();
+    mlfa_progress {
+        struct_size: u32::try_from(size_of::<mlfa_progress>()).unwrap_or(0),
+        reserved: 0,
+        files_found: now.files_found,
+        files_done: now.files_done,
+        files_failed: now.files_failed,
+        bytes_found: now.bytes_found,
+        bytes_done: now.bytes_done,
+    }
+}
+
+/// A progress function that C gave, with its `user`.
+#[derive(Clone)]
+pub(crate) struct ProgressCallback {
+    function: unsafe extern "C" fn(*const mlfa_progress, *mut c_void) -> i32,
+    user: *mut c_void,
+    interval: Duration,
+}
+
+// SAFETY: C lets the thread of the context that calls callbacks use `user` (header).
+unsafe impl Send for ProgressCallback {}
+// SAFETY: the same; nothing is changed through a reference.
+unsafe impl Sync for ProgressCallback {}
+
+impl ProgressCallback {
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Tells where the transfer stands, on this thread, and cancels it if the answer says so.
+    pub(crate) fn tell(&self, control: &Control) {
+        let snapshot = snapshot(control);
+        // SAFETY: C gave the function with its `user` until the transfer has ended, and it does not unwind (header).
+        if unsafe { (self.function)(&raw const snapshot, self.user) } != 0 {
+            control.cancel();
         }
+    }
+
+    /// Runs `operation`, and tells of its progress on the context's thread for that, at its end once more.
+    pub(crate) async fn tell_during<T>(
+        self,
+        operation: impl Future<Output = T>,
+        control: &Control,
+        caller: &Caller,
+        gate: &Arc<Gate>,
+    ) -> T {
+        let tell = || {
+            let (told, heard) = oneshot::channel::<()>();
+            let (progress, control) = (self.clone(), control.clone());
+            caller.call(gate, move || {
+                progress.tell(&control);
+                let _ = told.send(());
+            });
+            heard
+        };
+        let telling = async {
+            loop {
+                tokio::time::sleep(self.interval).await;
+                let _ = tell().await;
+            }
+        };
+        let result = match select(pin!(operation), pin!(telling)).await {
+            Either::Left((result, _)) => result,
+            Either::Right((never, _)) => never,
+        };
+        let _ = tell().await;
+        result
     }
 }
 
 /// A transfer that C asked for.
 struct Job {
-    store: Arc<StoreObject>,
+    object: Arc<StoreObject>,
+    transfer: Transfer,
     local: PathBuf,
     path: ArtifactPath,
-    options: mlfa_transfer_options,
+    progress: Option<ProgressCallback>,
 }
 
 impl Job {
@@ -260,98 +419,86 @@ impl Job {
         options: *const mlfa_transfer_options,
     ) -> Result<Self, Failure> {
         // SAFETY: passed on from the caller.
-        unsafe {
-            Ok(Job {
-                store: share(store)?,
-                local: local_path(local, local_len)?.to_owned(),
-                path: artifact_path(path, path_len)?,
-                options: input::options(options)?,
-            })
-        }
-    }
-
-    fn transfer(&self) -> Result<Transfer, Failure> {
-        let verify = match self.options.verify {
-            MLFA_VERIFY_OFFERED => Verify::Offered,
-            MLFA_VERIFY_READ_BACK => Verify::ReadBack,
-            other => {
-                return Err(Failure::new(
-                    MLFA_E_INVALID_ARGUMENT,
-                    format!("there is no way to verify {other}"),
-                ));
-            }
+        let (place, local, options) = unsafe {
+            (
+                place(store, path, path_len)?,
+                local_path(local, local_len)?.to_owned(),
+                input::options(options)?,
+            )
         };
-        if self.options.reserved != 0 {
-            let message = "the reserved field of the transfer options is not 0: initialise them";
-            return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, message));
-        }
-        let or = |wanted: u32, default: usize| if wanted == 0 { default } else { wanted as usize };
-        let default = TransferOptions::default();
-        let options = TransferOptions {
-            files: or(self.options.files, default.files),
-            parts: or(self.options.parts, default.parts),
-            memory: Some(self.options.memory).filter(|memory| *memory > 0).unwrap_or(default.memory),
-            part_size: Some(self.options.part_size).filter(|size| *size > 0),
-            verify,
-            ..default
-        };
-        Ok(Transfer::with_options(Arc::clone(&self.store.store), options))
-    }
-
-    /// Runs `work` on the context's threads while this thread waits and tells of progress.
-    fn run<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
-        &self,
-        work: impl FnOnce(Transfer, PathBuf, ArtifactPath) -> F,
-    ) -> Result<T, Failure> {
-        let transfer = self.transfer()?;
-        let control = transfer.control().clone();
-        let (done, finished) = channel();
-        let work = work(transfer, self.local.clone(), self.path.clone());
-        let task = self.store.context.threads.runtime()?.spawn(async move {
-            let result = work.await;
-            let _ = done.send(());
-            result
-        });
-        let interval = match self.options.progress_interval_ms {
+        // SAFETY: passed on from the caller.
+        let transfer_options = unsafe { transfer_options(&options)? };
+        let Place { object, store, path } = place;
+        let interval = match options.progress_interval_ms {
             0 => DEFAULT_INTERVAL,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        if self.options.progress.is_some() {
-            let process = std::process::id();
-            let tell = || {
-                self.tell(&control);
-                // The callback forked, and this is the child: the threads that do the work are in the parent.
-                if std::process::id() == process { Ok(()) } else { Err(forked()) }
-            };
-            while finished.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                tell()?;
-            }
-            tell()?;
-        }
-        let joined = self.store.wait(async {
-            task.await.map_err(|error| match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Error::new(ErrorKind::Cancelled, "the context was shut down"),
-            })
-        })?;
-        Ok(joined?)
+        let progress =
+            options.progress.map(|function| ProgressCallback { function, user: options.user, interval });
+        Ok(Job { object, transfer: Transfer::with_options(store, transfer_options), local, path, progress })
     }
 
-    fn tell(&self, control: &Control) {
-        let Some(progress) = self.options.progress else { return };
-        let now = control.progress();
-        let snapshot = mlfa_progress {
-            struct_size: u32::try_from(size_of::<mlfa_progress>()).unwrap_or(0),
-            reserved: 0,
-            files_found: now.files_found,
-            files_done: now.files_done,
-            files_failed: now.files_failed,
-            bytes_found: now.bytes_found,
-            bytes_done: now.bytes_done,
-        };
-        // SAFETY: C gave the function with its `user` for the length of this call, and it does not unwind (header).
-        if unsafe { progress(&raw const snapshot, self.options.user) } != 0 {
-            control.cancel();
+    fn upload_file(self) -> Work<impl Future<Output = Result<(), Failure>>> {
+        self.work(async |transfer, local, path| {
+            transfer.upload_file(&local, &path).await?;
+            Ok(())
+        })
+    }
+
+    fn download_file(self) -> Work<impl Future<Output = Result<(), Failure>>> {
+        self.work(async |transfer, local, path| {
+            transfer.download_file(&path, &local).await?;
+            Ok(())
+        })
+    }
+
+    fn upload_tree(self) -> Work<impl Future<Output = Result<ReportObject, Failure>>> {
+        self.work(async |transfer, local, path| report(transfer.upload_tree(&local, &path).await?))
+    }
+
+    fn download_tree(self) -> Work<impl Future<Output = Result<ReportObject, Failure>>> {
+        self.work(async |transfer, local, path| report(transfer.download_tree(&path, &local).await?))
+    }
+
+    fn work<T, F: Future<Output = Result<T, Failure>>>(
+        self,
+        run: impl FnOnce(Transfer, PathBuf, ArtifactPath) -> F,
+    ) -> Work<F> {
+        let control = self.transfer.control().clone();
+        let operation = run(self.transfer, self.local, self.path);
+        Work::new(self.object, operation).with_control(control).with_progress(self.progress)
+    }
+}
+
+unsafe fn transfer_options(options: &mlfa_transfer_options) -> Result<TransferOptions, Failure> {
+    let verify = match options.verify {
+        MLFA_VERIFY_OFFERED => Verify::Offered,
+        MLFA_VERIFY_READ_BACK => Verify::ReadBack,
+        other => {
+            return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, format!("there is no way to verify {other}")));
         }
+    };
+    if options.reserved != 0 {
+        let message = "the reserved field of the transfer options is not 0: initialise them";
+        return Err(Failure::new(MLFA_E_INVALID_ARGUMENT, message));
+    }
+    let or = |wanted: u32, default: usize| if wanted == 0 { default } else { wanted as usize };
+    let default = TransferOptions::default();
+    Ok(TransferOptions {
+        files: or(options.files, default.files),
+        parts: or(options.parts, default.parts),
+        memory: Some(options.memory).filter(|memory| *memory > 0).unwrap_or(default.memory),
+        part_size: Some(options.part_size).filter(|size| *size > 0),
+        verify,
+        // SAFETY: passed on from the caller.
+        properties: unsafe { crate::properties::read(options.properties)? },
+    })
+}
+
+/// The report of a tree in which nothing failed.
+fn report(report: TreeReport) -> Result<ReportObject, Failure> {
+    match report.error() {
+        Some(error) => Err(Failure::of_tree(&error, report)),
+        None => Ok(ReportObject::new(report)),
     }
 }

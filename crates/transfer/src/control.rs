@@ -69,7 +69,8 @@ impl Control {
         self.0.cancelled.is_cancelled()
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Fails with [`Cancelled`](mlflow_artifacts_core::ErrorKind::Cancelled) after [`Control::cancel`].
+    pub fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
     }
 
@@ -83,12 +84,13 @@ impl Control {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+    /// Counts the bytes of an operation of one's own with these transfers, and stops it with them.
+    pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.0) as _
     }
 
     /// Runs `operation`. After a cancellation it may still clean up for a while; then it is dropped.
-    pub(crate) async fn guard<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    pub async fn guard<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let out_of_patience = async {
             self.0.cancelled.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -100,7 +102,7 @@ impl Control {
     }
 
     /// The same for an operation that changes nothing: it is dropped at once.
-    pub(crate) async fn guard_reading<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    pub async fn guard_reading<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         self.0.cancelled.run_until_cancelled(operation).await.unwrap_or_else(|| Err(Error::cancelled()))
     }
 }

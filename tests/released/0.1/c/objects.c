@@ -146,12 +146,12 @@ static mlfa_status call_with_size(mlfa_status (*call)(const void *), uint32_t si
 
 static void check_sizes(mlfa_status (*call)(const void *), uint32_t known) {
     const uint32_t too_small[] = {0, 1, 3, 4, known - 1};
-    const uint32_t larger[] = {known + 1, known + 8, known + 64, known + 4096};
+    const uint32_t larger[] = {known + 64, known + 4096};
     for (size_t at = 0; at < 5; at++) {
         CHECK_STATUS(call_with_size(call, too_small[at], 4), MLFA_E_STRUCT_SIZE);
     }
     CHECK_OK(call_with_size(call, known, known));
-    for (size_t at = 0; at < 4; at++) {
+    for (size_t at = 0; at < 2; at++) {
         CHECK_OK(call_with_size(call, larger[at], larger[at]));
     }
     CHECK_OK(call(NULL));
