@@ -3,11 +3,11 @@
 //!
 //! How the crate keeps them:
 //!
-//! - [`handle`]: a C pointer is a `Box` or an `Arc` of exactly one Rust type, declared once for each handle. Besides it
-//!   only `input` and `entry` touch what C's pointers point to.
-//! - [`entry`]: every fallible function runs inside `entry::call`, which clears the outputs, catches panics and hands
+//! - `handle`: a C pointer is a `Box` or an `Arc` of exactly one Rust type, declared once for each handle. Besides it
+//!   only `input`, `entry`, `target` and `owned` touch what C's pointers point to.
+//! - `entry`: every fallible function runs inside `entry::call`, which clears the outputs, catches panics and hands
 //!   errors out.
-//! - [`input`]: strings, byte ranges and option structs are checked before use.
+//! - `input`: strings, byte ranges and option structs are checked before use.
 //!
 //! # Safety
 //!
