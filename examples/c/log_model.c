@@ -19,13 +19,14 @@
 /* MLflow keeps a run's artifacts at <experiment id>/<run id>/artifacts. */
 static const char *const MODEL_PATH = "1/0123456789abcdef/artifacts/model";
 
-/* Ends the program with what went wrong if a call failed. */
-static void require(mlfa_status status, mlfa_error *error) {
+/* Ends the program with what went wrong if a call failed. It is given the address of the error because the compiler chooses the
+ * order in which it evaluates arguments: the error's value might be that from before the call. */
+static void require(mlfa_status status, mlfa_error **error) {
     if (status == MLFA_OK) {
         return;
     }
-    fprintf(stderr, "log_model: %s: %s\n", mlfa_status_name(status), mlfa_error_message(error));
-    mlfa_error_free(error);
+    fprintf(stderr, "log_model: %s: %s\n", mlfa_status_name(status), mlfa_error_message(*error));
+    mlfa_error_free(*error);
     exit(EXIT_FAILURE);
 }
 
@@ -74,7 +75,7 @@ static void upload(mlfa_store *store, const char *model) {
     mlfa_report *report = NULL;
     mlfa_error *error = NULL;
     printf("store %s in %s at %s\n", model, mlfa_store_root(store), MODEL_PATH);
-    require(mlfa_upload_tree(store, model, SIZE_MAX, MODEL_PATH, SIZE_MAX, &options, &report, &error), error);
+    require(mlfa_upload_tree(store, model, SIZE_MAX, MODEL_PATH, SIZE_MAX, &options, &report, &error), &error);
     size_t stored = 0;
     for (size_t index = 0; index < mlfa_report_count(report); index++) {
         stored += mlfa_report_outcome_at(report, index) == MLFA_OUTCOME_TRANSFERRED;
@@ -86,10 +87,10 @@ static void upload(mlfa_store *store, const char *model) {
 static void list(mlfa_store *store) {
     mlfa_list *entries = NULL;
     mlfa_error *error = NULL;
-    require(mlfa_list_open(store, MODEL_PATH, SIZE_MAX, MLFA_LIST_RECURSIVE, &entries, &error), error);
+    require(mlfa_list_open(store, MODEL_PATH, SIZE_MAX, MLFA_LIST_RECURSIVE, &entries, &error), &error);
     for (;;) {
         const mlfa_meta *entry = NULL; /* belongs to the list */
-        require(mlfa_list_next(entries, &entry, &error), error);
+        require(mlfa_list_next(entries, &entry, &error), &error);
         if (entry == NULL) {
             break;
         }
@@ -104,7 +105,7 @@ static size_t fetch_and_compare(mlfa_store *store, const char *model, const char
     mlfa_report *report = NULL;
     mlfa_error *error = NULL;
     size_t different = 0;
-    require(mlfa_download_tree(store, MODEL_PATH, SIZE_MAX, target, SIZE_MAX, NULL, &report, &error), error);
+    require(mlfa_download_tree(store, MODEL_PATH, SIZE_MAX, target, SIZE_MAX, NULL, &report, &error), &error);
     printf("read %zu files back into %s\n", mlfa_report_count(report), target);
     for (size_t index = 0; index < mlfa_report_count(report); index++) {
         const char *name = mlfa_report_name_at(report, index);
@@ -131,8 +132,8 @@ int main(int argc, char **argv) {
     mlfa_error *error = NULL;
 
     printf("libmlflow_artifacts %s\n", mlfa_version_string());
-    require(mlfa_context_new(NULL, &context, &error), error);
-    require(mlfa_store_open(context, argv[2], SIZE_MAX, NULL, &store, &error), error);
+    require(mlfa_context_new(NULL, &context, &error), &error);
+    require(mlfa_store_open(context, argv[2], SIZE_MAX, NULL, &store, &error), &error);
 
     upload(store, argv[1]);
     list(store);

@@ -7,6 +7,7 @@ mod c_tests;
 mod demo;
 mod dist;
 mod emulator;
+mod examples;
 mod header;
 mod install;
 mod library;
@@ -75,6 +76,8 @@ enum Task {
     },
     /// Run the C tests: plain, AddressSanitizer, valgrind.
     CTests,
+    /// Compile and run the examples and the test of the C++ header, plain and under valgrind.
+    Examples,
     /// Check what is installed, and the tarball.
     Packaging,
     /// Run the C programs of released versions with today's library, and compare the binary interfaces.
@@ -106,6 +109,7 @@ fn main() {
         Task::Size => size::print_shares(),
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
+        Task::Examples => examples::run().map(|passed| println!("{passed} runs of examples passed")),
         Task::Packaging => {
             packaging::run().map(|passed| println!("{passed} checks of what is packaged passed"))
         }

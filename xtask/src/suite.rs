@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::process::{Outcome, cargo, command, fail, output, run};
-use crate::{abi, c_tests, emulator, header, library, packaging, released, target, tools};
+use crate::{abi, c_tests, emulator, examples, header, library, packaging, released, target, tools};
 
 /// How many tests passed.
 type Step = fn() -> Outcome<usize>;
 
 /// From what fails soonest to what takes longest.
-const STEPS: [(&str, Step); 13] = [
+const STEPS: [(&str, Step); 14] = [
     ("tools", || tools::install_programs().map(|()| 0)),
     ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
     ("header", || header::run(true).map(|()| 1)),
@@ -24,6 +24,7 @@ const STEPS: [(&str, Step); 13] = [
     ("dependencies", dependencies),
     ("Rust tests", || cargo_test(&["--workspace", "--no-fail-fast"])),
     ("C tests", c_tests::run),
+    ("examples", examples::run),
     ("binary interface", || abi::run(false).map(|()| 1)),
     ("released interfaces", released::run),
     ("installation", packaging::installation),

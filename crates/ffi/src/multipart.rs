@@ -85,10 +85,12 @@ impl MultipartObject {
         let (parts, path) = (Arc::clone(&open.parts), open.path.clone());
         Ok(Work::new(Arc::clone(&open.object), async move {
             let receipt = upload.put_part(number, data).await?;
-            // Before the receipt is seen: who has seen all of them may complete the upload.
-            drop(upload);
             let part = PutOutcome { size: receipt.size, etag: Some(receipt.etag.clone()), digest: None };
-            lock(&parts).receipts.insert(number, receipt);
+            let mut parts = lock(&parts);
+            parts.receipts.insert(number, receipt);
+            // With the receipt: whoever completes the upload either has it or finds the part still being put.
+            drop(upload);
+            drop(parts);
             Ok(Some(MetaObject::of_put(&path, part)))
         }))
     }

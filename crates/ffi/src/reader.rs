@@ -117,7 +117,9 @@ fn open(
             }
             // Reading at or after the end gives nothing, as with `pread`.
             Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
-                (store.stat(&path).await?, offset, offset, None)
+                let meta = store.stat(&path).await?;
+                let end = offset.min(meta.size);
+                (meta, offset, end, None)
             }
             Err(error) => return Err(error.into()),
         };

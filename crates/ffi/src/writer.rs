@@ -100,7 +100,6 @@ impl Writing {
 
     /// Writes a copy of `data`.
     async fn write(&mut self, mut data: &[u8]) -> Result<(), Failure> {
-        self.begin()?;
         while !data.is_empty() {
             let (now, later) = data.split_at(data.len().min(PIECE - self.buffer.len()));
             self.buffer.reserve(if later.is_empty() { now.len() } else { PIECE - self.buffer.len() });
@@ -116,7 +115,6 @@ impl Writing {
 
     /// Writes `data` itself.
     async fn write_owned(&mut self, data: Bytes) -> Result<(), Failure> {
-        self.begin()?;
         self.flush().await?;
         if !data.is_empty() {
             self.send(Message::Piece(data)).await?;
@@ -126,7 +124,6 @@ impl Writing {
     }
 
     async fn finish(&mut self) -> Result<Option<MetaObject>, Failure> {
-        self.begin()?;
         self.flush().await?;
         self.send(Message::End).await?;
         self.pieces = None;
@@ -149,7 +146,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Every operation begins as one that fails, so that one that is dropped half-way has.
+    /// Every operation begins as one that fails, before it is polled, so that one that is dropped has.
     fn begin(&mut self) -> Result<(), Failure> {
         let dropped = || Failure::new(MLFA_E_CANCELLED, "an earlier operation on this writer was cancelled");
         self.failure.replace(dropped()).map_or(Ok(()), |failure| {
@@ -220,19 +217,31 @@ impl WriterObject {
     fn write<'a>(&self, data: &'a [u8]) -> Answer<Work<impl Future<Output = Answer<()>> + use<'a>>> {
         let OpenWriter { object, writing, .. } = self.open()?;
         let mut writing = writing.take()?;
-        Ok(Work::new(Arc::clone(object), async move { writing.write(data).await }))
+        let begun = writing.begin();
+        Ok(Work::new(Arc::clone(object), async move {
+            begun?;
+            writing.write(data).await
+        }))
     }
 
     fn write_owned(&self, data: Bytes) -> Answer<Work<impl Future<Output = Answer<()>> + use<>>> {
         let OpenWriter { object, writing, .. } = self.open()?;
         let mut writing = writing.take()?;
-        Ok(Work::new(Arc::clone(object), async move { writing.write_owned(data).await }))
+        let begun = writing.begin();
+        Ok(Work::new(Arc::clone(object), async move {
+            begun?;
+            writing.write_owned(data).await
+        }))
     }
 
     fn finish(&self) -> Answer<Work<impl Future<Output = Answer<Option<MetaObject>>> + use<>>> {
         let OpenWriter { object, writing, control } = self.open()?;
         let mut writing = writing.take()?;
-        let finish = async move { writing.finish().await };
+        let begun = writing.begin();
+        let finish = async move {
+            begun?;
+            writing.finish().await
+        };
         // The put itself is what is cancelled: whether the artifact is there is known when the task has ended.
         Ok(Work::new(Arc::clone(object), finish).with_control(control.clone()))
     }
