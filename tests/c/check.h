@@ -108,6 +108,13 @@ static inline int passed(void) {
     return EXIT_SUCCESS;
 }
 
+/* Whether the library tells a handle that was freed: a debug build does. NDEBUG says that it is none, as for assert. */
+#ifdef NDEBUG
+#define FINDS_MISUSE 0
+#else
+#define FINDS_MISUSE 1
+#endif
+
 /* How often to do what is done often. */
 static inline int rounds(int usual) {
     const char *wanted = getenv("MLFA_TEST_ROUNDS");
