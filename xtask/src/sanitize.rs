@@ -13,6 +13,9 @@ use crate::{c_tests, root, target};
 /// Instrumented code is always cross-compiled, so that build scripts and macros are not.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// How often the C tests do what they do often: instrumented, the streams take minutes otherwise.
+const ROUNDS: &str = "10";
+
 struct Sanitizer {
     /// As `-Zsanitizer` and `-fsanitize` have it.
     name: &'static str,
@@ -94,7 +97,7 @@ impl Sanitizer {
         for source in sources.iter().filter(|path| !is_left_out(path)) {
             let program = self.compile(source, &archive, more)?;
             let name = program.file_name().unwrap_or_default().display().to_string();
-            c_tests::run_compiled(&mut Command::new(&program), &name, "20")?;
+            c_tests::run_compiled(&mut Command::new(&program), &name, ROUNDS)?;
             passed += 1;
         }
         Ok(passed)
