@@ -17,6 +17,7 @@ mod lint;
 mod packaging;
 mod process;
 mod released;
+mod sanitize;
 mod sbom;
 mod size;
 mod suite;
@@ -81,6 +82,8 @@ enum Task {
     Packaging,
     /// Run the C programs of released versions with today's library, and compare the binary interfaces.
     Released,
+    /// Run the tests of the C interface under sanitizers that see both Rust and C.
+    Sanitize,
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
@@ -113,6 +116,7 @@ fn main() {
         Task::Released => {
             released::run().map(|passed| println!("{passed} checks of released versions passed"))
         }
+        Task::Sanitize => sanitize::run_all().map(|passed| println!("{passed} runs under sanitizers passed")),
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
         Task::Bench { dry_run } => bench::run_all(dry_run),

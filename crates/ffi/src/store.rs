@@ -233,6 +233,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a context waits for the system's events")]
     fn a_panic_becomes_a_status_and_the_context_goes_on() {
         let mut registry = Registry::new();
         registry.register(Panicking).unwrap();
