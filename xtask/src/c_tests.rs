@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::emulator::Emulator;
 use crate::library::{self, Library};
 use crate::process::{Outcome, cargo, command, fail, output};
 use crate::{root, target};
@@ -132,7 +133,13 @@ pub(crate) fn run_program(
         }
         None => Command::new(&program),
     };
-    run_compiled(run.env("MLFA_LIBRARY", &library.shared), &name, way.rounds)
+    run.env("MLFA_LIBRARY", &library.shared);
+    if name.starts_with("queue_load") {
+        let emulator = Emulator::start(&["--request-delay", "500"])?;
+        let uri = emulator.uri(&mut run, "");
+        return run_compiled(run.env("MLFA_SLOW_STORE", uri), &name, way.rounds);
+    }
+    run_compiled(&mut run, &name, way.rounds)
 }
 
 /// Runs a compiled program, without its arguments so far, in an empty directory. It must say that it is ok.
@@ -143,6 +150,8 @@ pub(crate) fn run_compiled(run: &mut Command, name: &str, rounds: &str) -> Outco
     let printed = output(run)?;
     match printed.lines().last() {
         Some(last) if last.starts_with("ok: ") => {
+            // What it measured.
+            print!("{}", printed.trim_end().trim_end_matches(last));
             println!("{last} in {name} ({:.1} s)", started.elapsed().as_secs_f32());
             Ok(())
         }
