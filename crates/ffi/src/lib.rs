@@ -29,6 +29,8 @@ pub mod meta;
 pub mod multipart;
 pub mod objects;
 pub mod owned;
+#[cfg(test)]
+mod panics;
 pub mod presign;
 pub mod properties;
 pub mod queue;
