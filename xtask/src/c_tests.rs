@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::emulator::Emulator;
 use crate::library::{self, Library};
 use crate::process::{Outcome, cargo, command, fail, output};
 use crate::{root, target};
@@ -132,6 +133,11 @@ pub(crate) fn run_program(
         }
         None => Command::new(&program),
     };
+    let emulator = name.starts_with("fork_http").then(Emulator::start).transpose()?;
+    if let Some(emulator) = &emulator {
+        let uri = emulator.uri(&mut run, "c");
+        run.env("MLFA_TEST_HTTP_STORE", uri);
+    }
     run_compiled(run.env("MLFA_LIBRARY", &library.shared), &name, way.rounds)
 }
 
