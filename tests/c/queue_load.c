@@ -5,7 +5,7 @@
  * These are gets and puts of bytes in memory, at a server named by its address. Local files and looking up a name block: they
  * take threads as they come, hundreds of them if a thousand come at once.
  *
- * MLFA_SLOW_STORE is the URI of that store, an emulated Artifactory whose every answer takes half a second.
+ * MLFA_TEST_HTTP_STORE is the URI of that store, an emulated Artifactory whose every answer takes half a second.
  */
 #include "check.h"
 
@@ -15,7 +15,7 @@
 #define SECONDS_AT_MOST 60
 
 static const char *slow_store(void) {
-    const char *uri = getenv("MLFA_SLOW_STORE");
+    const char *uri = getenv("MLFA_TEST_HTTP_STORE");
     CHECK(uri != NULL);
     return uri;
 }

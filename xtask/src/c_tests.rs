@@ -44,6 +44,9 @@ const WAYS: [Way; 3] = [
     },
 ];
 
+/// The programs that are given the URI of a store that is reached by HTTP, and how its server is started.
+const SERVED: [(&str, &[&str]); 2] = [("fork_http", &[]), ("queue_load", &["--request-delay", "500"])];
+
 /// Runs all of them; answers how many runs passed.
 pub(crate) fn run() -> Outcome<usize> {
     let library = library::build("dev")?;
@@ -133,19 +136,19 @@ pub(crate) fn run_program(
         }
         None => Command::new(&program),
     };
-    run.env("MLFA_LIBRARY", &library.shared);
-    if name.starts_with("queue_load") {
-        let emulator = Emulator::start(&["--request-delay", "500"])?;
-        let uri = emulator.uri(&mut run, "");
-        return run_compiled(run.env("MLFA_SLOW_STORE", uri), &name, way.rounds);
-    }
-    run_compiled(&mut run, &name, way.rounds)
+    run_compiled(run.env("MLFA_LIBRARY", &library.shared), &name, way.rounds)
 }
 
 /// Runs a compiled program, without its arguments so far, in an empty directory. It must say that it is ok.
 pub(crate) fn run_compiled(run: &mut Command, name: &str, rounds: &str) -> Outcome {
     let work = tempfile::tempdir()?;
     run.arg(work.path()).env("MLFA_TEST_ROUNDS", rounds);
+    let served = SERVED.iter().find(|(program, _)| name.starts_with(program));
+    let emulator = served.map(|(_, arguments)| Emulator::start(arguments)).transpose()?;
+    if let Some(emulator) = &emulator {
+        let uri = emulator.uri(run, "c");
+        run.env("MLFA_TEST_HTTP_STORE", uri);
+    }
     let started = std::time::Instant::now();
     let printed = output(run)?;
     match printed.lines().last() {

@@ -53,7 +53,7 @@ const THREAD: Sanitizer = Sanitizer {
     link_flags: &["-Wl,--wrap=__tsan_atomic64_fetch_sub", "-Wl,--wrap=__tsan_atomic64_compare_exchange_val"],
     called: "__tsan_read8",
     // ThreadSanitizer has no threads in the child of a process that had some.
-    left_out: &["fork", "load"],
+    left_out: &["fork", "fork_http", "load"],
     defects: &[("race", "WARNING: ThreadSanitizer: ")],
 };
 
