@@ -163,14 +163,14 @@ impl ArtifactStore for PanickingStore {
         Ok(())
     }
 
-    async fn begin_upload(&self, _path: &ArtifactPath, _options: UploadOptions) -> Result<Box<dyn Upload>> {
+    async fn begin_upload(&self, path: &ArtifactPath, _options: UploadOptions) -> Result<Box<dyn Upload>> {
         self.part.called("begin_upload");
-        Ok(Box::new(PanickingUpload(self.part.clone())))
+        Ok(Box::new(PanickingUpload { part: self.part.clone(), path: path.clone() }))
     }
 
-    async fn resume_upload(&self, _token: &UploadToken) -> Result<Box<dyn Upload>> {
+    async fn resume_upload(&self, token: &UploadToken) -> Result<Box<dyn Upload>> {
         self.part.called("resume_upload");
-        Ok(Box::new(PanickingUpload(self.part.clone())))
+        Ok(Box::new(PanickingUpload { part: self.part.clone(), path: ArtifactPath::parse(token.as_str())? }))
     }
 
     fn list(
@@ -221,30 +221,37 @@ impl ArtifactStore for PanickingStore {
 }
 
 #[derive(Debug)]
-struct PanickingUpload(Part);
+struct PanickingUpload {
+    part: Part,
+    path: ArtifactPath,
+}
 
 #[async_trait]
 impl Upload for PanickingUpload {
+    fn path(&self) -> &ArtifactPath {
+        &self.path
+    }
+
     fn part_size(&self) -> u64 {
         1
     }
 
     fn token(&self) -> Option<UploadToken> {
-        Some(UploadToken::new("token"))
+        Some(UploadToken::new(self.path.as_str()))
     }
 
     async fn put_part(&self, number: u32, data: Bytes) -> Result<PartReceipt> {
-        self.0.continued("put_part");
+        self.part.continued("put_part");
         Ok(PartReceipt { number, size: data.len() as u64, etag: String::new() })
     }
 
     async fn complete(self: Box<Self>, _parts: Vec<PartReceipt>) -> Result<PutOutcome> {
-        self.0.continued("complete");
+        self.part.continued("complete");
         Ok(OUTCOME)
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        self.0.continued("abort");
+        self.part.continued("abort");
         Ok(())
     }
 }
