@@ -6,13 +6,16 @@ LIBDIR ?= lib
 INCLUDEDIR ?= include
 CARGO ?= cargo
 
-.PHONY: demo test install dist header bench clean
+.PHONY: demo test sanitize install dist header bench clean
 
 demo: ## a C program logs a model through the library, reads it back and compares
 	$(CARGO) xtask demo
 
 test: ## install what the tests need and run all of them
 	$(CARGO) xtask test
+
+sanitize: ## run the tests of the C interface under AddressSanitizer and ThreadSanitizer, which then see Rust and C
+	$(CARGO) xtask sanitize
 
 install: ## PREFIX=/usr/local, LIBDIR=lib, INCLUDEDIR=include and DESTDIR= say where
 	$(CARGO) xtask install --prefix "$(PREFIX)" --libdir "$(LIBDIR)" --includedir "$(INCLUDEDIR)" \

@@ -1,11 +1,10 @@
 """Measures the local store beside its peers, all in one run on the same files.
 
-    python bench/local.py COMMAND LIBRARY_DIRECTORY [--write]
+    python bench/local.py COMMAND MEASURE [--write]
 
-COMMAND is the release build of `mlflow-artifacts`. LIBRARY_DIRECTORY holds the release library and the compiled programs of
-this folder. The peers are `cp`
-and MLflow's own LocalArtifactRepository, which needs MLflow in the Python that runs this script. Every run is a fresh
-process; the cases of a round are interleaved. With --write the results become bench/RESULTS.md.
+COMMAND is the release build of `mlflow-artifacts`, MEASURE the compiled measure.c of this folder. The peers are `cp` and
+MLflow's own LocalArtifactRepository, which needs MLflow in the Python that runs this script. Every run is a fresh process; the
+cases of a round are interleaved. With --write the results become bench/RESULTS.md.
 
 On a shared machine only the ratios within one run mean something.
 """
@@ -109,8 +108,7 @@ def rows(name, peers, target, runner):
 
 
 def main():
-    command, library = sys.argv[1:3]
-    program = lambda name: os.path.join(library, name)
+    command, measure = sys.argv[1:3]
     # In memory where there is room: a disk's own noise hides the clients (ext4 spends seconds on 10,000 new files).
     place = "/dev/shm" if shutil.disk_usage("/dev/shm").free > 4 << 30 else None
     work = tempfile.mkdtemp(prefix="bench-", dir=place)
@@ -119,15 +117,13 @@ def main():
         make_large(os.path.join(work, "large.bin"))
         make_small(os.path.join(work, "small"))
         target, all_cases = cases(command, work)
-        runner = lambda arguments: run(program("measure"), arguments, os.path.join(work, "notes"))
+        runner = lambda arguments: run(measure, arguments, os.path.join(work, "notes"))
         for name, peers in all_cases:
             for row in rows(name, peers, target, runner):
                 print(row, flush=True)
                 lines.append(row)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    overhead = subprocess.check_output([program("ffi_overhead")], text=True).strip()
-    size = os.path.getsize(program("libmlflow_artifacts.so"))
     report = f"""# Results
 
 `make bench`, {date.today()}: {os.cpu_count()} shared cores, Linux {platform.release()}, files in {place or "the temporary directory"},
@@ -138,10 +134,7 @@ Medians of {ROUNDS} interleaved rounds after one to warm up; every run is a fres
 | case | who | wall s | least wall s | ratio | CPU s | ratio | peak MiB |
 |---|---|---|---|---|---|---|---|
 {chr(10).join(lines)}
-
-`mlfa_stat` on a memory store, across the C interface: {overhead} ns a call. `libmlflow_artifacts.so`: {size / (1 << 20):.2f} MiB.
 """
-    print(report[report.index("`mlfa_stat`"):])
     if "--write" in sys.argv:
         with open(os.path.join(os.path.dirname(__file__), "RESULTS.md"), "w", encoding="utf-8") as out:
             out.write(report)

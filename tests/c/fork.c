@@ -1,33 +1,13 @@
 /* A context survives fork: parent, child and grandchild go on with it, whoever forked and whatever they do with it. */
 #include "check.h"
 
+#include "forks.h"
+
 #include <pthread.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #define ROUNDS 100
 /* A process that has not done its part of a round by then hangs. */
 #define SECONDS_PER_ROUND 5
-
-/* What belonged to the parent's threads is lost in a child, which has none of them: leaks are looked for in the parent
- * only. LeakSanitizer asks; valgrind is to be run without a leak check. */
-static int is_child;
-
-int __lsan_is_turned_off(void);
-
-int __lsan_is_turned_off(void) {
-    return is_child;
-}
-
-static void on_alarm(int signal) {
-    static const char message[] = "fork.c: a process did not end in time\n";
-    (void)signal;
-    if (write(STDERR_FILENO, message, sizeof message - 1) < 0) {
-        /* There is nobody to tell. */
-    }
-    _exit(EXIT_FAILURE);
-}
 
 struct handles {
     mlfa_context *context;
@@ -48,20 +28,6 @@ static void release_handles(struct handles *handles) {
     mlfa_store_release(handles->file);
 }
 
-/* Writes and reads in both ways, below a directory of its own. */
-static void use_store(mlfa_store *store, const char *who) {
-    char put[64], uploaded[64], both[160];
-    snprintf(put, sizeof put, "%s/put", who);
-    snprintf(uploaded, sizeof uploaded, "%s/uploaded", who);
-    snprintf(both, sizeof both, "%s %s", put, uploaded);
-    put_text(store, put, who);
-    CHECK_OK(mlfa_upload_file(store, "local", SIZE_MAX, uploaded, SIZE_MAX, NULL, &error));
-    check_content_text(store, put, who);
-    check_content_text(store, uploaded, "content");
-    CHECK(is_stored(store, uploaded));
-    check_listing(store, who, 0, both);
-}
-
 static void use(const struct handles *handles, const char *who) {
     use_store(handles->file, who);
     use_store(handles->memory, who);
@@ -69,66 +35,11 @@ static void use(const struct handles *handles, const char *who) {
 
 /* ---- One round ---- */
 
-static void leave(int round) {
-    forget_error();
-    if (round % 2 == 0) {
-        exit(EXIT_SUCCESS);
-    }
-    _exit(EXIT_SUCCESS);
-}
-
-static void wait_for(pid_t child) {
-    int status = -1;
-    CHECK(waitpid(child, &status, 0) == child);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
-}
-
-#ifdef __SANITIZE_ADDRESS__
-/* A child inherits the locks of AddressSanitizer's own allocator as they are (GCC 12), and would wait forever for one
- * that another thread holds while it cleans up after its work: so the others are given the time to fall asleep. */
-static void let_others_sleep(void) {
-    for (int attempt = 0; attempt < 1000; attempt++) {
-        DIR *tasks = opendir("/proc/self/task");
-        int awake = 0;
-        for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
-            char path[300], line[128] = "";
-            snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
-            FILE *file = task->d_name[0] == '.' ? NULL : fopen(path, "r");
-            if (file != NULL && fgets(line, sizeof line, file) != NULL) {
-                const char *state = strrchr(line, ')');
-                awake += state != NULL && state[2] != 'S';
-            }
-            if (file != NULL) {
-                fclose(file);
-            }
-        }
-        closedir(tasks);
-        if (awake <= 1) {
-            return;
-        }
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    }
-}
-#else
-static void let_others_sleep(void) {}
-#endif
-
-static pid_t fork_in_time(void) {
-    let_others_sleep();
-    pid_t process = fork();
-    CHECK(process >= 0);
-    if (process == 0) {
-        is_child = 1;
-        alarm(SECONDS_PER_ROUND);
-    }
-    return process;
-}
-
 /* In each third child, one forks again, one gives up what it inherited and makes its own, one does nothing more. */
 static void be_child(struct handles *handles, int round) {
     use(handles, "child");
     if (round % 3 == 1) {
-        pid_t grandchild = fork_in_time();
+        pid_t grandchild = fork_for(SECONDS_PER_ROUND);
         if (grandchild == 0) {
             use(handles, "grandchild");
             release_handles(handles);
@@ -265,7 +176,7 @@ static void run_round(struct handles *handles, int round) {
     use(handles, "parent");
     mlfa_store *store = round % 2 == 0 ? handles->file : handles->memory;
     struct inherited inherited = make_inherited(store);
-    pid_t child = fork_in_time();
+    pid_t child = fork_for(SECONDS_PER_ROUND);
     if (child == 0) {
         use_inherited(&inherited, store);
         be_child(handles, round);
@@ -299,7 +210,7 @@ static void unused_handles_survive(void) {
     for (int round = 0; round < 3; round++) {
         alarm(2 * SECONDS_PER_ROUND);
         struct handles handles = make_handles();
-        pid_t child = fork_in_time();
+        pid_t child = fork_for(SECONDS_PER_ROUND);
         if (child == 0) {
             be_child(&handles, round);
         }
@@ -335,7 +246,7 @@ static int32_t fork_in_callback(const mlfa_progress *progress, void *user) {
     (void)progress;
     (void)user;
     if (forked_in_callback < 0) {
-        forked_in_callback = fork_in_time();
+        forked_in_callback = fork_for(SECONDS_PER_ROUND);
     }
     return 0;
 }
@@ -360,7 +271,7 @@ static void a_callback_forks(void) {
 
 int main(int argc, char **argv) {
     enter(argc, argv);
-    signal(SIGALRM, on_alarm);
+    end_in_time();
     write_text("local", "content");
     int count = rounds(ROUNDS);
     handles_of_the_first_round_serve_all(count);

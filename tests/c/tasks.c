@@ -549,9 +549,28 @@ static void freeing_a_queue_frees_its_tasks(const char *uri) {
 }
 
 struct crowd {
+    mlfa_store *store;
     mlfa_queue *queue;
-    atomic_int seen[MANY], taken;
+    atomic_int seen[MANY], submitted, taken;
 };
+
+/* Relaxed: counting must not order the threads, or ThreadSanitizer would not see their races. */
+static int count_up(atomic_int *number) {
+    return atomic_fetch_add_explicit(number, 1, memory_order_relaxed);
+}
+
+static void *fill_queue(void *argument) {
+    struct crowd *crowd = argument;
+    for (int at = count_up(&crowd->submitted); at < MANY; at = count_up(&crowd->submitted)) {
+        mlfa_task *task = start_put(crowd->store, "crowd", "12", 2);
+        if (at % 3 == 0) {
+            mlfa_task_cancel(task);
+        }
+        CHECK_OK(mlfa_task_submit_to(task, crowd->queue, (uint64_t)at, &error));
+    }
+    forget_error();
+    return NULL;
+}
 
 static void *take_from_queue(void *argument) {
     struct crowd *crowd = argument;
@@ -562,30 +581,33 @@ static void *take_from_queue(void *argument) {
         if (status == MLFA_E_CANCELLED) {
             return NULL;
         }
-        CHECK(status == MLFA_OK && tag < MANY && atomic_fetch_add(&crowd->seen[tag], 1) == 0);
-        CHECK(mlfa_task_result(task, NULL) == MLFA_OK);
+        CHECK(status == MLFA_OK && tag < MANY && count_up(&crowd->seen[tag]) == 0);
+        status = mlfa_task_result(task, NULL);
+        CHECK(status == MLFA_OK || (tag % 3 == 0 && status == MLFA_E_CANCELLED));
         mlfa_task_free(task);
-        atomic_fetch_add(&crowd->taken, 1);
+        count_up(&crowd->taken);
     }
 }
 
-static void many_threads_take_from_a_queue(mlfa_store *store) {
+static void many_threads_share_a_queue(mlfa_store *store) {
     static struct crowd crowd;
-    pthread_t threads[4];
+    pthread_t givers[4], takers[4];
     memset(&crowd, 0, sizeof crowd);
+    crowd.store = store;
     crowd.queue = new_queue();
     for (int at = 0; at < 4; at++) {
-        CHECK(pthread_create(&threads[at], NULL, take_from_queue, &crowd) == 0);
+        CHECK(pthread_create(&takers[at], NULL, take_from_queue, &crowd) == 0);
+        CHECK(pthread_create(&givers[at], NULL, fill_queue, &crowd) == 0);
     }
-    for (uint64_t at = 0; at < MANY; at++) {
-        CHECK_OK(mlfa_task_submit_to(start_stat(store, ""), crowd.queue, at, &error));
+    for (int at = 0; at < 4; at++) {
+        CHECK(pthread_join(givers[at], NULL) == 0);
     }
     wait_for(&crowd.taken, MANY);
     /* So that all of them wait. */
     pause_ms(A_WHILE);
     mlfa_queue_free(crowd.queue);
     for (int at = 0; at < 4; at++) {
-        CHECK(pthread_join(threads[at], NULL) == 0);
+        CHECK(pthread_join(takers[at], NULL) == 0);
     }
 }
 
@@ -1330,7 +1352,7 @@ static void tasks_of(mlfa_context *context, const char *uri) {
     progress_is_read_by_its_size(store);
     a_queue_hands_out_what_ended(store);
     queued_tasks_have_one_queue(store);
-    many_threads_take_from_a_queue(store);
+    many_threads_share_a_queue(store);
     null_is_refused(store);
     wrong_arguments_start_nothing(store);
     callbacks_are_called_once(store);
@@ -1341,7 +1363,9 @@ static void tasks_of(mlfa_context *context, const char *uri) {
     owned_memory_is_released_once(store);
     lent_memory_is_given_back(store);
     many_threads_use_tasks(store);
-    misuse_is_found(store);
+    if (FINDS_MISUSE) {
+        misuse_is_found(store);
+    }
     mlfa_store_release(store);
 
     a_running_task_answers_busy(uri);

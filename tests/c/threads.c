@@ -11,6 +11,7 @@ struct worker {
     int number;
     mlfa_context *context;
     mlfa_store *store;
+    mlfa_bytes *bytes;
 };
 
 /* The last error that any thread left here: each is freed by the thread that takes it out. */
@@ -73,6 +74,9 @@ static void use_references(const struct worker *worker) {
     put_text(own, "a", "b");
     mlfa_store_release(own);
     mlfa_store_release(worker->store);
+    CHECK(mlfa_bytes_retain(worker->bytes) == worker->bytes);
+    CHECK(mlfa_bytes_size(worker->bytes) == 5 && memcmp(mlfa_bytes_data(worker->bytes), "bytes", 5) == 0);
+    mlfa_bytes_release(worker->bytes);
 }
 
 static void *work(void *argument) {
@@ -85,6 +89,7 @@ static void *work(void *argument) {
         leave_an_error(worker->store);
     }
     forget_error();
+    mlfa_bytes_release(worker->bytes);
     mlfa_store_release(worker->store);
     mlfa_context_release(worker->context);
     return NULL;
@@ -95,11 +100,16 @@ static void share(const char *uri) {
     struct worker workers[THREADS];
     mlfa_context *context = new_context();
     mlfa_store *store = open_store(context, uri);
+    mlfa_bytes *bytes = UNTOUCHED;
+    put_text(store, "bytes", "bytes");
+    CHECK_OK(mlfa_get_bytes(store, "bytes", SIZE_MAX, 0, MLFA_TO_THE_END, &bytes, &error));
     for (int number = 0; number < THREADS; number++) {
-        workers[number] = (struct worker){number, mlfa_context_retain(context), mlfa_store_retain(store)};
+        workers[number] = (struct worker){number, mlfa_context_retain(context), mlfa_store_retain(store),
+                                          mlfa_bytes_retain(bytes)};
         CHECK(pthread_create(&threads[number], NULL, work, &workers[number]) == 0);
     }
     /* The threads hold their own references: the last of them stops the context. */
+    mlfa_bytes_release(bytes);
     mlfa_store_release(store);
     mlfa_context_release(context);
     for (int number = 0; number < THREADS; number++) {

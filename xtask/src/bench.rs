@@ -1,23 +1,61 @@
 //! Benchmarks: builds what is measured and runs the scripts of `bench`.
 
-use crate::process::{Outcome, cargo, command, run};
-use crate::{emulator, library, root, target, tools};
+use std::path::PathBuf;
 
-/// Measures, and unless it is a dry run writes `bench/RESULTS.md`.
+use crate::library::{self, Library};
+use crate::process::{Outcome, cargo, command, run};
+use crate::{emulator, root, size, target, tools};
+
+/// Where the results are written down.
+const RESULTS: &str = "bench/RESULTS.md";
+
+/// What can be measured alone.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// What the C interface costs beside the same in Rust.
+    CInterface,
+}
+
+/// Measures everything, and unless it is a dry run writes `bench/RESULTS.md`.
 pub(crate) fn run_all(dry_run: bool) -> Outcome {
     let library = library::build("release")?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
-    for program in ["ffi_overhead", "measure"] {
-        let source = root().join("bench").join(program).with_extension("c");
-        run(library.compile(&source, &library.directory.join(program)).args(["-O2", "-D_DEFAULT_SOURCE"]))?;
-    }
+    compile(&library, "measure")?;
     let mut measure = command(tools::python()?, ["bench/local.py"]);
-    measure.arg(target().join("release/mlflow-artifacts")).arg(&library.directory);
+    measure.arg(target().join("release/mlflow-artifacts")).arg(library.directory.join("measure"));
     measure.args((!dry_run).then_some("--write")).env("MLFLOW_DISABLE_TELEMETRY", "true");
     run(&mut measure)?;
     let python = tools::python()?;
     let mut artifactory = command(&python, ["bench/artifactory.py"]);
     artifactory.arg(emulator::build()?).arg(target().join("release/mlflow-artifacts")).arg(&python);
-    artifactory.args(if dry_run { &[][..] } else { &["--append", "bench/RESULTS.md"] });
-    run(&mut artifactory)
+    artifactory.args(if dry_run { &[][..] } else { &["--append", RESULTS] });
+    run(&mut artifactory)?;
+    c_interface(dry_run)
+}
+
+/// Measures the C interface, and unless it is a dry run writes its section of `bench/RESULTS.md`.
+pub(crate) fn c_interface(dry_run: bool) -> Outcome {
+    let sizes = size::shares()?;
+    let library = library::build("release")?;
+    for program in ["c_interface", "first_byte", "measure"] {
+        compile(&library, program)?;
+    }
+    let counter = library.directory.join("count_copies.so");
+    run(library.compile(&source("count_copies"), &counter).args(["-shared", "-fPIC", "-O1"]))?;
+    let example = ["--package", "mlflow-artifacts", "--example", "c_interface_peer"];
+    run(cargo(["build", "--quiet", "--release"]).args(example))?;
+    let mut measure = command("python3", ["bench/c_interface.py"]);
+    measure.arg(&library.directory).arg(target().join("release/examples/c_interface_peer")).arg(sizes);
+    measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
+    run(&mut measure)
+}
+
+fn source(program: &str) -> PathBuf {
+    root().join("bench").join(program).with_extension("c")
+}
+
+/// Compiles a program of `bench`; it stands beside the library then.
+fn compile(library: &Library, program: &str) -> Outcome {
+    let mut compile = library.compile(&source(program), &library.directory.join(program));
+    run(compile.args(["-O2", "-D_DEFAULT_SOURCE", "-ldl"]))
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::emulator::Emulator;
 use crate::library::{self, Library};
 use crate::process::{Outcome, cargo, command, fail, output};
 use crate::{root, target};
@@ -42,6 +43,9 @@ const WAYS: [Way; 3] = [
         rounds: "5",
     },
 ];
+
+/// The programs that are given the URI of a store that is reached by HTTP, and how its server is started.
+const SERVED: [(&str, &[&str]); 2] = [("fork_http", &[]), ("queue_load", &["--request-delay", "500"])];
 
 /// Runs all of them; answers how many runs passed.
 pub(crate) fn run() -> Outcome<usize> {
@@ -139,10 +143,18 @@ pub(crate) fn run_program(
 pub(crate) fn run_compiled(run: &mut Command, name: &str, rounds: &str) -> Outcome {
     let work = tempfile::tempdir()?;
     run.arg(work.path()).env("MLFA_TEST_ROUNDS", rounds);
+    let served = SERVED.iter().find(|(program, _)| name.starts_with(program));
+    let emulator = served.map(|(_, arguments)| Emulator::start(arguments)).transpose()?;
+    if let Some(emulator) = &emulator {
+        let uri = emulator.uri(run, "c");
+        run.env("MLFA_TEST_HTTP_STORE", uri);
+    }
     let started = std::time::Instant::now();
     let printed = output(run)?;
     match printed.lines().last() {
         Some(last) if last.starts_with("ok: ") => {
+            // What it measured.
+            print!("{}", printed.trim_end().trim_end_matches(last));
             println!("{last} in {name} ({:.1} s)", started.elapsed().as_secs_f32());
             Ok(())
         }

@@ -23,9 +23,10 @@ pub(crate) struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one on a free port.
-    pub(crate) fn start() -> Outcome<Self> {
-        let mut process = command(build()?, ["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
+    /// Starts one on a free port, with more arguments.
+    pub(crate) fn start(arguments: &[&str]) -> Outcome<Self> {
+        let mut start = command(build()?, ["--listen", "127.0.0.1:0"]);
+        let mut process = start.args(arguments).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         if let Some(printed) = process.stdout.take() {
             BufReader::new(printed).read_line(&mut line)?;

@@ -120,6 +120,13 @@ fn forget_paths(build: &mut Command) -> Outcome<PathBuf> {
     Ok(cargo_target)
 }
 
+/// The same shared library with the names of its symbols.
+pub(crate) fn link_with_symbols(release: &Library) -> Outcome<PathBuf> {
+    let directory = target().join("capi/release-symbols");
+    std::fs::create_dir_all(&directory)?;
+    link(&directory, &release.archive, "with symbols")
+}
+
 fn link(directory: &Path, archive: &Path, profile: &str) -> Outcome<PathBuf> {
     let symbols = header::symbols()?;
     let script = directory.join("exports.map");

@@ -17,6 +17,7 @@ mod lint;
 mod packaging;
 mod process;
 mod released;
+mod sanitize;
 mod sbom;
 mod size;
 mod suite;
@@ -81,12 +82,16 @@ enum Task {
     Packaging,
     /// Run the C programs of released versions with today's library, and compare the binary interfaces.
     Released,
+    /// Run the tests of the C interface under sanitizers that see both Rust and C.
+    Sanitize,
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
     Test,
-    /// Measure beside `cp` and `MLflow` and write `bench/RESULTS.md`.
+    /// Measure beside `cp`, `MLflow` and others and write `bench/RESULTS.md`.
     Bench {
+        /// Measure this alone.
+        part: Option<bench::Part>,
         /// Print the results without writing them down.
         #[arg(long)]
         dry_run: bool,
@@ -103,7 +108,7 @@ fn main() {
             install::run(&prefix, destdir.as_deref(), &libdir, &includedir)
         }
         Task::Dist => dist::make().map(|tarball| println!("{}", tarball.display())),
-        Task::Size => size::print_shares(),
+        Task::Size => size::shares().map(|table| print!("{table}")),
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
         Task::Examples => examples::run().map(|passed| println!("{passed} runs of examples passed")),
@@ -113,9 +118,11 @@ fn main() {
         Task::Released => {
             released::run().map(|passed| println!("{passed} checks of released versions passed"))
         }
+        Task::Sanitize => sanitize::run_all().map(|passed| println!("{passed} runs under sanitizers passed")),
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
-        Task::Bench { dry_run } => bench::run_all(dry_run),
+        Task::Bench { part: None, dry_run } => bench::run_all(dry_run),
+        Task::Bench { part: Some(bench::Part::CInterface), dry_run } => bench::c_interface(dry_run),
     };
     if let Err(error) = outcome {
         eprintln!("xtask: error: {error}");

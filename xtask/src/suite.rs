@@ -108,7 +108,8 @@ fn number_before(text: &str, word: &str) -> usize {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// The header with cffi; the command with MLflow beside it, with a file of 1 GiB, and with clients of Artifactory that others wrote.
+/// The header with cffi, and servers that fork; the command with MLflow beside it, with a file of 1 GiB, and with clients of
+/// Artifactory that others wrote.
 fn end_to_end() -> Outcome<usize> {
     let python = tools::python()?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
@@ -116,8 +117,9 @@ fn end_to_end() -> Outcome<usize> {
     let emulator = emulator::build()?;
     let header = header::write_for_cffi()?;
     let library = library::build("dev")?.shared;
-    let scripts: [(&str, &[&PathBuf]); 4] = [
+    let scripts: [(&str, &[&PathBuf]); 5] = [
         ("tests/e2e/cffi_header.py", &[&header, &library]),
+        ("tests/e2e/fork.py", &[&header, &library, &emulator]),
         ("tests/e2e/mlflow_model.py", &[&program]),
         ("tests/e2e/large_file.py", &[&program]),
         ("tests/e2e/artifactory_clients.py", &[&emulator, &program]),

@@ -119,7 +119,7 @@ pub(crate) unsafe fn call_in_callback(
     status
 }
 
-/// Runs something that answers nothing and must not panic into C.
-pub(crate) fn contain(body: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(body));
+/// Runs the body of a function without a status, which must not panic into C; `None` if it panicked.
+pub(crate) fn contain<T>(body: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(body)).ok()
 }

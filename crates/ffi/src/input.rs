@@ -162,3 +162,75 @@ pub(crate) fn c_string(text: impl AsRef<str>) -> std::ffi::CString {
 pub(crate) fn pointer(text: Option<&std::ffi::CString>) -> *const c_char {
     text.map_or(std::ptr::null(), |text| text.as_ptr())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    #[repr(C)]
+    struct Example {
+        struct_size: u32,
+        first: u32,
+        second: u32,
+    }
+
+    // SAFETY: repr(C), begins with its size; integers.
+    unsafe impl Options for Example {
+        const EARLIER_SIZES: &[usize] = &[8];
+    }
+
+    /// Reads from memory that has these words and not one more.
+    fn read(words: &[u32]) -> Result<Example, i32> {
+        let given: Box<[u32]> = words.into();
+        // SAFETY: the struct says a size that the memory has.
+        unsafe { options(given.as_ptr().cast()) }.map_err(|failure| failure.status())
+    }
+
+    /// Fills memory that has so many words and not one more.
+    fn filled(count: usize, struct_size: u32) -> Box<[u32]> {
+        let mut given = vec![7; count].into_boxed_slice();
+        given[0] = struct_size;
+        let value = Example { struct_size: 0, first: 1, second: 2 };
+        // SAFETY: the struct says a size that the memory has.
+        unsafe { fill(given.as_mut_ptr().cast(), &value) }.unwrap();
+        given
+    }
+
+    #[test]
+    fn a_struct_is_read_by_the_size_that_it_says() {
+        assert_eq!(read(&[8, 1]), Ok(Example { struct_size: 8, first: 1, second: 0 }));
+        assert_eq!(read(&[12, 1, 2]), Ok(Example { struct_size: 12, first: 1, second: 2 }));
+        assert_eq!(read(&[16, 1, 2, 0]), Ok(Example { struct_size: 16, first: 1, second: 2 }));
+        assert_eq!(read(&[16, 1, 2, 1]), Err(MLFA_E_STRUCT_SIZE));
+        assert_eq!(read(&[4]), Err(MLFA_E_STRUCT_SIZE));
+    }
+
+    #[test]
+    fn a_struct_is_filled_by_the_size_that_it_says() {
+        assert_eq!(*filled(2, 8), [8, 1]);
+        assert_eq!(*filled(3, 12), [12, 1, 2]);
+        assert_eq!(*filled(4, 16), [16, 1, 2, 7]);
+    }
+
+    #[test]
+    fn a_struct_is_emptied_as_far_as_its_caller_knows_it() {
+        let mut given: Box<[u32]> = [7, 7].into();
+        // SAFETY: so many bytes are writable.
+        unsafe { init_options::<Example>(given.as_mut_ptr().cast(), 8) };
+        assert_eq!(*given, [8, 0]);
+    }
+
+    #[test]
+    fn a_string_is_read_to_its_end() {
+        let given: Box<[u8]> = (*b"text\0").into();
+        let read = |length| {
+            // SAFETY: so many bytes are readable, and the last of them is a NUL.
+            unsafe { text(given.as_ptr().cast(), length, "string") }.map_err(|failure| failure.status())
+        };
+        assert_eq!(read(usize::MAX), Ok("text"));
+        assert_eq!(read(2), Ok("te"));
+        assert_eq!(read(5), Ok("text\0"));
+        assert_eq!(read(usize::MAX - 1), Err(MLFA_E_INVALID_ARGUMENT));
+    }
+}

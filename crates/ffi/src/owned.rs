@@ -58,3 +58,49 @@ pub(crate) unsafe fn owned(
     let data = unsafe { input::data::<'static>(data, size)? };
     Ok(Bytes::from_owner(Memory { data, _release: release }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory as C would make it.
+    struct Block {
+        content: [u8; 4],
+        released: std::sync::mpsc::Sender<()>,
+    }
+
+    unsafe extern "C" fn release(user: *mut c_void) {
+        // SAFETY: made by `hand_over`, and called once.
+        let block = unsafe { Box::from_raw(user.cast::<Block>()) };
+        block.released.send(()).unwrap();
+    }
+
+    /// Hands over a block of which `size` bytes are said to be there; also answers who hears of its release.
+    fn hand_over(size: usize) -> (Result<Bytes, Failure>, std::sync::mpsc::Receiver<()>) {
+        let (released, heard) = std::sync::mpsc::channel();
+        let block = Box::into_raw(Box::new(Block { content: *b"text", released }));
+        // SAFETY: at most four bytes are read, until the block is released.
+        let bytes = unsafe { owned((&raw const (*block).content).cast(), size, Some(release), block.cast()) };
+        (bytes, heard)
+    }
+
+    #[test]
+    fn the_last_who_reads_releases_the_memory() {
+        let (bytes, heard) = hand_over(4);
+        let bytes = bytes.unwrap();
+        let part = bytes.slice(1..3);
+        assert_eq!(bytes, "text");
+        drop(bytes);
+        assert!(heard.try_recv().is_err());
+        std::thread::spawn(move || assert_eq!(part, "ex")).join().unwrap();
+        // The sender is gone with the block.
+        assert_eq!(heard.iter().count(), 1);
+    }
+
+    #[test]
+    fn memory_that_is_refused_is_released() {
+        let (bytes, heard) = hand_over(usize::MAX);
+        assert!(bytes.is_err());
+        assert_eq!(heard.iter().count(), 1);
+    }
+}

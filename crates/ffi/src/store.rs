@@ -8,7 +8,7 @@ use mlflow_artifacts::{ArtifactUri, Result, SharedStore, StoreConfig, StoreOpene
 
 use crate::config::mlfa_config;
 use crate::context::{ContextObject, mlfa_context};
-use crate::entry::{Failure, Out, call, call_in_callback};
+use crate::entry::{Failure, Out, call, call_in_callback, contain};
 use crate::error::mlfa_error;
 use crate::handle::{give, handles, lend, release, retain};
 use crate::input::{c_string, text};
@@ -133,8 +133,8 @@ pub unsafe extern "C" fn mlfa_store_root(store: *const mlfa_store) -> *const c_c
 pub unsafe extern "C" fn mlfa_store_capabilities(store: *const mlfa_store) -> u64 {
     // SAFETY: passed on from the caller.
     let store = unsafe { lend(store) };
-    let capabilities = |store: &Arc<StoreObject>| Ok(store.store()?.capabilities().bits());
-    store.and_then(capabilities).unwrap_or(0)
+    let capabilities = || Ok::<_, Failure>(store?.store()?.capabilities().bits());
+    contain(capabilities).and_then(std::result::Result::ok).unwrap_or(0)
 }
 
 /// What can be told about a store and its server for somebody who looks for a fault: whose credentials are used and where they
@@ -199,75 +199,4 @@ pub unsafe extern "C" fn mlfa_store_retain(store: *mut mlfa_store) -> *mut mlfa_
 pub unsafe extern "C" fn mlfa_store_release(store: *mut mlfa_store) {
     // SAFETY: passed on from the caller.
     unsafe { release(store) }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::CStr;
-    use std::ptr::null_mut;
-
-    use mlflow_artifacts::blocking::Context;
-    use mlflow_artifacts::{ArtifactUri, ConfigKey, Registry, ResolvedConfig, StoreFactory};
-
-    use super::*;
-    use crate::context::mlfa_context_release;
-    use crate::error::{mlfa_error_free, mlfa_error_message, mlfa_error_status};
-    use crate::status::{MLFA_E_PANIC, MLFA_OK};
-
-    /// Panics wherever it can.
-    #[derive(Debug)]
-    struct Panicking;
-
-    impl StoreFactory for Panicking {
-        fn schemes(&self) -> &'static [&'static str] {
-            &["panic"]
-        }
-
-        fn keys(&self) -> &'static [ConfigKey] {
-            &[]
-        }
-
-        fn open(&self, _uri: &ArtifactUri, _config: &ResolvedConfig) -> Result<SharedStore> {
-            panic!("on purpose")
-        }
-    }
-
-    #[test]
-    fn a_panic_becomes_a_status_and_the_context_goes_on() {
-        let mut registry = Registry::new();
-        registry.register(Panicking).unwrap();
-        registry.register(mlflow_artifacts::MemoryFactory).unwrap();
-        let context = ContextObject::new(Context::with_workers(1).unwrap(), registry);
-        let context: *mut mlfa_context = give(Arc::new(context));
-        let open = |uri: &CStr| {
-            let (mut store, mut error) = (null_mut(), null_mut());
-            // SAFETY: the context is live, the string ends in NUL, the outputs are writable.
-            let status = unsafe {
-                mlfa_store_open(
-                    context,
-                    uri.as_ptr(),
-                    usize::MAX,
-                    std::ptr::null(),
-                    &raw mut store,
-                    &raw mut error,
-                )
-            };
-            (status, store, error)
-        };
-        let (status, store, error) = open(c"panic:");
-        assert_eq!((status, store), (MLFA_E_PANIC, null_mut()));
-        // SAFETY: the call failed, so the error is live until it is freed.
-        unsafe {
-            assert_eq!(mlfa_error_status(error), MLFA_E_PANIC);
-            assert!(CStr::from_ptr(mlfa_error_message(error)).to_string_lossy().contains("on purpose"));
-            mlfa_error_free(error);
-        }
-        let (status, store, error) = open(c"memory:");
-        assert_eq!((status, error), (MLFA_OK, null_mut()));
-        // SAFETY: both were handed out above and are given up here.
-        unsafe {
-            mlfa_store_release(store);
-            mlfa_context_release(context);
-        }
-    }
 }

@@ -50,3 +50,23 @@ impl Target {
         *lock(&self.0) = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_filled_until_it_is_given_back() {
+        let mut memory: Box<[u8]> = (*b"....").into();
+        // SAFETY: so many bytes are writable and not used otherwise until they are given back.
+        let target = unsafe { Target::new(memory.as_mut_ptr(), memory.len()) }.unwrap();
+        let other = target.clone();
+        std::thread::spawn(move || other.write(1, b"abc").unwrap()).join().unwrap();
+        assert_eq!(target.write(2, b"abc").unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(target.write(usize::MAX, b"a").unwrap_err().kind(), ErrorKind::Protocol);
+        target.write(4, b"").unwrap();
+        target.revoke();
+        assert_eq!(target.write(0, b"abc").unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(*memory, *b".abc");
+    }
+}

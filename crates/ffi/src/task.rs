@@ -181,23 +181,24 @@ where
         };
         let end = End(Arc::clone(&state));
         store.context.threads.spawn(async move {
-            let outcome = AssertUnwindSafe(async {
-                let operation = async {
-                    if !drops {
-                        return future.await;
-                    }
-                    let cancellable = control.guard_reading(async { Ok(future.await) });
-                    cancellable.await.unwrap_or_else(|error| Err(error.into()))
-                };
-                match teller {
-                    Some((progress, caller)) => {
-                        progress.tell_during(operation, &control, &caller, &end.0.gate).await
-                    }
-                    None => operation.await,
+            let operation = async {
+                if !drops {
+                    return future.await;
                 }
-            });
-            let outcome = outcome.catch_unwind().await;
-            end.with(outcome.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))).map(Into::into));
+                let cancellable = control.guard_reading(async { Ok(future.await) });
+                cancellable.await.unwrap_or_else(|error| Err(error.into()))
+            };
+            // A panic is an end like any other: progress is told once more.
+            let operation = AssertUnwindSafe(operation)
+                .catch_unwind()
+                .map(|outcome| outcome.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))));
+            let outcome = match teller {
+                Some((progress, caller)) => {
+                    progress.tell_during(operation, &control, &caller, &end.0.gate).await
+                }
+                None => operation.await,
+            };
+            end.with(outcome.map(Into::into));
         })?;
         Ok(TaskObject(PerProcess::new(Running { state, store })))
     }
