@@ -183,9 +183,8 @@ fn to_request(request: HttpRequest) -> Result<Request> {
     let url: Url = address.parse().map_err(|error| {
         Error::new(ErrorKind::InvalidUri, format!("the store's address is no URL: {error}"))
     })?;
-    let is_signed = url.query_pairs().any(|(name, _)| {
-        matches!(&*name, "sig" | "X-Amz-Signature" | "X-Goog-Signature")
-    });
+    let is_signed =
+        url.query_pairs().any(|(name, _)| matches!(&*name, "sig" | "X-Amz-Signature" | "X-Goog-Signature"));
     let mut headers = parts.headers;
     // Whoever sends the body says so.
     headers.remove(CONTENT_LENGTH);
@@ -229,7 +228,9 @@ impl http_body::Body for StreamedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let stream = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        stream.poll_next_unpin(context).map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(http_error)))
+        stream
+            .poll_next_unpin(context)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(http_error)))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use mlflow_artifacts_core::{ArtifactPath, ByteRange, Download, Error, ErrorKind, GetOptions, Result, verified};
+use mlflow_artifacts_core::{
+    ArtifactPath, ByteRange, Download, Error, ErrorKind, GetOptions, Result, verified,
+};
 use object_store::{GetRange, ObjectMeta};
 
 use crate::error::from_object_store;
@@ -13,13 +15,18 @@ use crate::store::Bucket;
 pub(crate) struct Reading;
 
 impl Reading {
-    pub(crate) async fn begin(bucket: &Arc<Bucket>, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
+    pub(crate) async fn begin(
+        bucket: &Arc<Bucket>,
+        path: &ArtifactPath,
+        options: GetOptions,
+    ) -> Result<Download> {
         // Before a request is made: what makes no sense does not become sensible by the artifact's size.
         if options.digest.is_some() {
             options.resolve(1)?;
         }
-        if options.range == ByteRange::Between(0, 0) || is_backwards(options.range) {
-            return Err(Self::unsatisfiable(bucket, path, &options).await);
+        if is_empty(options.range) {
+            let refused = Self::unsatisfiable(bucket, path, &options).await;
+            return Err(refused.unwrap_or_else(|| Error::new(ErrorKind::Internal, "an empty range is there")));
         }
         let request = object_store::GetOptions {
             range: range_of(options.range),
@@ -30,17 +37,15 @@ impl Reading {
         let answer = match answer.map_err(from_object_store) {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(bucket.missing(path).await),
-            Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
-                return Err(Self::unsatisfiable(bucket, path, &options).await);
+            // Each server has its own way of saying that a range is not there.
+            Err(error) if options.range != ByteRange::Full => {
+                return Err(Self::unsatisfiable(bucket, path, &options).await.unwrap_or(error));
             }
             Err(error) => return Err(error),
         };
-        let meta = Bucket::meta(path.clone(), &answer.meta);
         // A server that knows no such condition answers whatever there is.
-        if options.if_match.is_some() && options.if_match != meta.etag {
-            let message = "the artifact is no longer the one with this etag";
-            return Err(Error::new(ErrorKind::PreconditionFailed, message));
-        }
+        check_etag(&options, &answer.meta)?;
+        let meta = Bucket::meta(path.clone(), &answer.meta);
         let range = options.resolve(meta.size)?;
         if answer.range != range {
             let message = format!("the server sent the bytes {:?} instead of {range:?}", answer.range);
@@ -54,24 +59,26 @@ impl Reading {
         Ok(Download { meta, range, stream, file: None })
     }
 
-    /// The error of a range that is not there, or of what is in its way.
-    async fn unsatisfiable(bucket: &Bucket, path: &ArtifactPath, options: &GetOptions) -> Error {
+    /// The error of a range that is not there, or of what is in its way; `None` if it is there.
+    async fn unsatisfiable(bucket: &Bucket, path: &ArtifactPath, options: &GetOptions) -> Option<Error> {
         let found = match bucket.object(path).await {
-            Ok(Some(ObjectMeta { size, e_tag, .. })) => (size, e_tag),
-            Ok(None) => return bucket.missing(path).await,
-            Err(error) => return error,
+            Ok(Some(found)) => found,
+            Ok(None) => return Some(bucket.missing(path).await),
+            Err(error) => return Some(error),
         };
-        if options.if_match.is_some() && options.if_match != found.1 {
-            let message = "the artifact is no longer the one with this etag";
-            return Error::new(ErrorKind::PreconditionFailed, message);
-        }
-        let refused = options.resolve(found.0).err();
-        refused.unwrap_or_else(|| Error::new(ErrorKind::Protocol, "the server refuses a range that is there"))
+        check_etag(options, &found).and_then(|()| options.resolve(found.size)).err()
     }
 }
 
+fn check_etag(options: &GetOptions, found: &ObjectMeta) -> Result<()> {
+    if options.if_match.is_none() || options.if_match == found.e_tag {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::PreconditionFailed, "the artifact is no longer the one with this etag"))
+}
+
 /// No header can say it.
-fn is_backwards(range: ByteRange) -> bool {
+fn is_empty(range: ByteRange) -> bool {
     matches!(range, ByteRange::Between(start, end) if start >= end) || range == ByteRange::Last(0)
 }
 

@@ -277,7 +277,12 @@ impl Bucket {
         }
         match self.stat(path).await {
             Ok(meta) if meta.is_directory() => Err(is_a_directory().with_help("delete it recursively")),
-            Ok(_) => self.objects.delete(&self.key(path)?).await.map_err(from_object_store).map(|()| Deleted::Removed),
+            Ok(_) => self
+                .objects
+                .delete(&self.key(path)?)
+                .await
+                .map_err(from_object_store)
+                .map(|()| Deleted::Removed),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deleted::Absent),
             Err(error) => Err(error),
         }
@@ -331,7 +336,9 @@ impl Bucket {
                 Some(Err(object_store::Error::NotFound { .. })) => Ok(Deleted::Absent),
                 Some(Err(error)) => Err(from_object_store(error)),
                 // What ended the answers was told of an earlier key.
-                None => Err(Error::new(ErrorKind::Protocol, "the server did not say whether this was deleted")),
+                None => {
+                    Err(Error::new(ErrorKind::Protocol, "the server did not say whether this was deleted"))
+                }
             };
         }
         answers
@@ -352,7 +359,9 @@ impl Bucket {
         let options = object_store::CopyOptions { mode, ..Default::default() };
         match self.objects.copy_opts(&source, &target, options).await.map_err(from_object_store) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.missing(from).await.with_path(from)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(self.missing(from).await.with_path(from));
+            }
             Err(error) => return Err(error),
         }
         let copied = self.objects.head(&target).await.map_err(from_object_store)?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use mlflow_artifacts_core::{
-    ArtifactPath, ByteStream, Error, ErrorKind, PartReceipt, PutBody, PutMode, PutOptions, PutOutcome, Result,
-    SourceFile, Upload, UploadOptions, UploadToken, check_parts, verified,
+    ArtifactPath, ByteStream, Error, ErrorKind, PartReceipt, PutBody, PutMode, PutOptions, PutOutcome,
+    Result, SourceFile, Upload, UploadOptions, UploadToken, check_parts, verified,
 };
 use mlflow_artifacts_http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use object_store::multipart::PartId;
@@ -50,7 +50,6 @@ impl Writing<'_> {
         }
         let key = bucket.key(path)?;
         let digest = options.digest;
-        let writing = Writing { bucket, path, key, options };
         let (stream, length) = content_of(body).await?;
         let part_size = match &bucket.parts {
             Some(Parts { limits, .. }) => {
@@ -58,7 +57,13 @@ impl Writing<'_> {
             }
             None => u64::MAX,
         };
-        let mut pieces = Pieces { stream: verified(stream, length, digest), left: None, part_size };
+        let observer = options.clone();
+        let watched = verified(stream, length, digest).and_then(move |chunk| {
+            let told = observer.advance(chunk.len() as u64);
+            future::ready(told.map(|()| chunk))
+        });
+        let writing = Writing { bucket, path, key, options };
+        let mut pieces = Pieces { stream: watched.boxed(), left: None, part_size };
         let first = pieces.next().await?.unwrap_or_default();
         let outcome = match pieces.next().await? {
             None => writing.at_once(first).await?,
@@ -80,15 +85,22 @@ impl Writing<'_> {
             attributes: self.bucket.attributes(self.path),
             ..Default::default()
         };
-        self.options.advance(0)?;
-        let put = self.bucket.objects.put_opts(&self.key, payload, options).await.map_err(from_object_store)?;
-        self.options.advance(size)?;
+        let put =
+            self.bucket.objects.put_opts(&self.key, payload, options).await.map_err(from_object_store)?;
         Ok(PutOutcome { size, etag: put.e_tag, digest: None })
     }
 
-    async fn in_parts(self, part_size: u64, begun: [PutPayload; 2], mut pieces: Pieces) -> Result<PutOutcome> {
-        let options =
-            UploadOptions { part_size: Some(part_size), mode: self.options.mode.clone(), ..Default::default() };
+    async fn in_parts(
+        self,
+        part_size: u64,
+        begun: [PutPayload; 2],
+        mut pieces: Pieces,
+    ) -> Result<PutOutcome> {
+        let options = UploadOptions {
+            part_size: Some(part_size),
+            mode: self.options.mode.clone(),
+            ..Default::default()
+        };
         let upload = BucketUpload::begin(self.bucket, self.path, options).await?;
         let mut abandoned = Abandoned(Some(upload.clone()));
         let outcome = match self.send_parts(&upload, begun, &mut pieces).await {
@@ -120,19 +132,14 @@ impl Writing<'_> {
             let Some(piece) = piece else { break };
             running.push(upload.send_part(number, piece));
             if running.len() == PARTS_AT_ONCE {
-                receipts.extend(self.sent(running.try_next().await?)?);
+                receipts.extend(running.try_next().await?);
             }
         }
         while let Some(receipt) = running.try_next().await? {
-            receipts.extend(self.sent(Some(receipt))?);
+            receipts.push(receipt);
         }
         receipts.sort_by_key(|receipt: &PartReceipt| receipt.number);
         Ok(receipts)
-    }
-
-    fn sent(&self, receipt: Option<PartReceipt>) -> Result<Option<PartReceipt>> {
-        self.options.advance(receipt.as_ref().map_or(0, |receipt| receipt.size))?;
-        Ok(receipt)
     }
 }
 
@@ -207,7 +214,6 @@ impl Pieces {
 /// An upload in parts.
 #[derive(Clone, Debug)]
 pub(crate) struct BucketUpload {
-    bucket: Arc<Bucket>,
     parts: Parts,
     path: ArtifactPath,
     key: Path,
@@ -252,7 +258,7 @@ impl BucketUpload {
                 _ => None,
             },
         };
-        Ok(BucketUpload { bucket: Arc::clone(bucket), parts, path: path.clone(), key, token })
+        Ok(BucketUpload { parts, path: path.clone(), key, token })
     }
 
     pub(crate) async fn resume(bucket: &Arc<Bucket>, token: &UploadToken) -> Result<Self> {
@@ -274,7 +280,7 @@ impl BucketUpload {
             let message = "there is no such upload: it was completed, aborted or never begun";
             return Err(Error::new(ErrorKind::NotFound, message).with_path(&path));
         }
-        Ok(BucketUpload { bucket: Arc::clone(bucket), parts, path, key, token })
+        Ok(BucketUpload { parts, path, key, token })
     }
 
     async fn send_part(&self, number: u32, payload: PutPayload) -> Result<PartReceipt> {

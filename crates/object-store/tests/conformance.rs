@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use mlflow_artifacts_core::{ArtifactPath, Capabilities, PartLimits, StoreInfo};
+use futures_util::TryStreamExt as _;
+use mlflow_artifacts_core::{ArtifactPath, Capabilities, StoreInfo};
 use mlflow_artifacts_object_store::BucketStore;
 use mlflow_artifacts_testkit::{Deviation, Place, StoreUnderTest};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use futures_util::TryStreamExt as _;
-
-const LIMITS: PartLimits = PartLimits { min_size: 1, max_size: 5 << 30, max_count: 10_000, pays_from: Some(16 << 20) };
 
 fn main() {
-    let claims = Capabilities::RANGE
-        | Capabilities::IF_MATCH
-        | Capabilities::COPY
-        | Capabilities::CREATE_NEW;
+    let claims = Capabilities::RANGE | Capabilities::IF_MATCH | Capabilities::COPY | Capabilities::CREATE_NEW;
     let subject = StoreUnderTest::new("objects-in-memory", claims, async || {
         let objects = Arc::new(InMemory::new());
         let seen = Arc::clone(&objects);
@@ -27,7 +22,9 @@ fn main() {
         };
         Place::new(open).inspected_by(async move || {
             let all: Vec<_> = seen.list(None).try_collect().await.unwrap();
-            all.into_iter().filter_map(|object| object.location.as_ref().strip_prefix("some/prefix/").map(str::to_owned)).collect()
+            all.into_iter()
+                .filter_map(|object| object.location.as_ref().strip_prefix("some/prefix/").map(str::to_owned))
+                .collect()
         })
     });
     mlflow_artifacts_testkit::main([subject.deviations(DEVIATIONS)]);
