@@ -20,6 +20,8 @@ pub struct HttpOptions {
     /// A PEM file, or a directory of them, with the only certificate authorities to trust. Without it those of the system
     /// are, or Mozilla's where the system has none.
     pub ca_bundle: Option<PathBuf>,
+    /// Trust every certificate, and whoever shows it. For tests of a server that has none.
+    pub ignore_tls: bool,
     /// A PEM file with this client's certificate chain, and the one with its key (they may be the same).
     pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// Proxies by scheme.
@@ -62,6 +64,7 @@ impl Default for HttpOptions {
             commit_timeout: Duration::from_mins(15),
             retries: 7,
             ca_bundle: None,
+            ignore_tls: false,
             client_certificate: None,
             proxies: Proxies::default(),
             system_certificates: (None, None),

@@ -37,3 +37,4 @@ mod upload;
 pub use connector::{Provider, connector};
 pub use provider::{PendingUploads, Signing};
 pub use store::{BucketStore, key_of};
+pub use upload::upload_id;

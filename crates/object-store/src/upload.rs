@@ -233,6 +233,21 @@ struct Token {
     if_match: Option<String>,
 }
 
+impl Token {
+    fn parse(token: &UploadToken) -> Result<Self> {
+        let malformed = || {
+            let message = "this is no upload token of a store of objects";
+            Error::new(ErrorKind::InvalidArgument, message)
+        };
+        let token: Token =
+            serde_json::from_str(token.as_str()).map_err(|error| malformed().with_source(error))?;
+        if token.version != TOKEN_VERSION || token.part_size == 0 {
+            return Err(malformed());
+        }
+        Ok(token)
+    }
+}
+
 impl BucketUpload {
     pub(crate) async fn begin(
         bucket: &Arc<Bucket>,
@@ -263,15 +278,7 @@ impl BucketUpload {
 
     pub(crate) async fn resume(bucket: &Arc<Bucket>, token: &UploadToken) -> Result<Self> {
         let parts = bucket.parts.clone().ok_or_else(|| unsupported(bucket, "resume_upload"))?;
-        let malformed = || {
-            let message = "this is no upload token of a store of objects";
-            Error::new(ErrorKind::InvalidArgument, message)
-        };
-        let token: Token =
-            serde_json::from_str(token.as_str()).map_err(|error| malformed().with_source(error))?;
-        if token.version != TOKEN_VERSION || token.part_size == 0 {
-            return Err(malformed());
-        }
+        let token = Token::parse(token)?;
         let path = ArtifactPath::parse(&token.path)?;
         let key = bucket.key(&path)?;
         if let Some(pending) = &bucket.pending
@@ -316,6 +323,12 @@ impl BucketUpload {
             .map_err(|_| Error::new(ErrorKind::InvalidArgument, "this is no etag of an object"))?;
         Ok(vec![(IF_MATCH, etag)])
     }
+}
+
+/// The provider's own name of the upload that a token of a [`BucketStore`](crate::BucketStore) names. Fails with
+/// [`ErrorKind::InvalidArgument`].
+pub fn upload_id(token: &UploadToken) -> Result<String> {
+    Token::parse(token).map(|token| token.id)
 }
 
 fn unsupported(bucket: &Bucket, operation: &'static str) -> Error {

@@ -1,0 +1,375 @@
+//! Options of the stores of S3, and how a URI becomes a bucket at an endpoint.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, LazyLock, RwLock};
+
+use mlflow_artifacts_core::{
+    ArtifactPath, ArtifactUri, Capabilities, ConfigKey, Error, ErrorKind, PartLimits, ResolvedConfig, Result,
+    Secret, SharedStore, StoreFactory, StoreInfo,
+};
+use mlflow_artifacts_http::{HttpClient, HttpOptions, Url};
+use mlflow_artifacts_object_store::{BucketStore, Provider, connector};
+use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut, S3CopyIfNotExists};
+use object_store::{Attribute, Attributes, BackoffConfig, RetryConfig};
+
+use crate::arguments::{Arguments, checksum};
+use crate::credentials::Source;
+use crate::provider::S3Provider;
+
+/// The schemes of S3 and of services that speak its protocol, as MLflow spells them.
+pub const SCHEMES: &[&str] = &["s3", "r2", "b2", "oss"];
+
+/// Where buckets are that are nowhere else: what AWS itself takes for no region.
+const USUAL_REGION: &str = "us-east-1";
+
+/// Amazon S3 User Guide, "Amazon S3 multipart upload limits".
+const PARTS: PartLimits =
+    PartLimits { min_size: 5 << 20, max_size: 5 << 30, max_count: 10_000, pays_from: Some(16 << 20) };
+
+const fn key(
+    name: &'static str,
+    env: &'static [&'static str],
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey { name, env, default, secret: false, in_uri: false, doc }
+}
+
+const fn secret(name: &'static str, env: &'static [&'static str], doc: &'static str) -> ConfigKey {
+    ConfigKey { name, env, default: None, secret: true, in_uri: false, doc }
+}
+
+const OWN_KEYS: &[ConfigKey] = &[
+    key(
+        "endpoint",
+        &["MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+        None,
+        "The service's address, http://host:port; without it AWS's, or the one in the URI of r2 and b2.",
+    ),
+    key(
+        "oss_endpoint",
+        &["MLFLOW_OSS_ENDPOINT_URL"],
+        None,
+        "The address of Alibaba Cloud OSS, for oss URIs.",
+    ),
+    key(
+        "region",
+        &["AWS_DEFAULT_REGION", "AWS_REGION"],
+        None,
+        "The bucket's region; AWS is asked for it if this one is wrong.",
+    ),
+    key("access_key_id", &["AWS_ACCESS_KEY_ID"], None, "The access key."),
+    secret("secret_access_key", &["AWS_SECRET_ACCESS_KEY"], "The secret that belongs to the access key."),
+    secret("session_token", &["AWS_SESSION_TOKEN"], "The token that belongs to temporary keys."),
+    key("oss_key_id", &["MLFLOW_OSS_KEY_ID"], None, "The access key, for oss URIs."),
+    secret("oss_key_secret", &["MLFLOW_OSS_KEY_SECRET"], "The secret that belongs to it."),
+    key(
+        "profile",
+        &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
+        None,
+        "The profile of the shared configuration and credentials files.",
+    ),
+    key(
+        "signature",
+        &["MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION"],
+        Some("s3v4"),
+        "s3v4, or unsigned for a public bucket.",
+    ),
+    key(
+        "addressing",
+        &["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"],
+        Some("auto"),
+        "Whether the bucket stands in the host's name (virtual) or in the path (path); auto: virtual at AWS.",
+    ),
+    key(
+        "ignore_tls",
+        &["MLFLOW_S3_IGNORE_TLS"],
+        Some("false"),
+        "Trust every certificate: true, yes, on or 1.",
+    ),
+    secret(
+        "upload_extra_args",
+        &["MLFLOW_S3_UPLOAD_EXTRA_ARGS"],
+        "A JSON object with boto3's arguments of uploads: encryption, ACL, storage class, tags, metadata, content type...",
+    ),
+    key(
+        "expected_bucket_owner",
+        &["MLFLOW_S3_EXPECTED_BUCKET_OWNER"],
+        None,
+        "The account that must own the bucket.",
+    ),
+    key(
+        "checksum",
+        &[],
+        None,
+        "The checksum sent with what is written: crc64nvme, sha256 or none; without it crc64nvme at AWS, none elsewhere.",
+    ),
+    key(
+        "conditional_put",
+        &[],
+        Some("true"),
+        "Whether the service keeps If-None-Match and If-Match of a PUT: false, no, off or 0 if not.",
+    ),
+];
+
+/// The options of the stores of S3: their own and those of HTTP, whose `ca_bundle` has boto3's variable first.
+pub static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
+    let of_http = mlflow_artifacts_http::KEYS.iter().copied().map(|key| match key.name {
+        "ca_bundle" => ConfigKey { env: &["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"], ..key },
+        _ => key,
+    });
+    OWN_KEYS.iter().copied().chain(of_http).collect()
+});
+
+/// Opens the stores of S3.
+#[derive(Clone, Copy, Debug)]
+pub struct S3Factory;
+
+impl StoreFactory for S3Factory {
+    fn schemes(&self) -> &'static [&'static str] {
+        SCHEMES
+    }
+
+    fn keys(&self) -> &'static [ConfigKey] {
+        &KEYS
+    }
+
+    fn open(&self, uri: &ArtifactUri, config: &ResolvedConfig) -> Result<SharedStore> {
+        let place = Place::of(uri, config)?;
+        let http = HttpOptions { ignore_tls: config.switch("ignore_tls")?, ..HttpOptions::resolve(config)? };
+        let retries = http.retries;
+        let client = Arc::new(HttpClient::new(http));
+        let arguments = arguments(config)?;
+        let source = source(uri, config, &place, &client)?;
+        let checksum = match (config.get("checksum"), arguments.checksum) {
+            (_, Some(asked)) => Some(asked),
+            (Some("none"), None) => None,
+            (Some(told), None) => {
+                let known = checksum(told);
+                Some(known.ok_or_else(|| config.refuse("checksum", "crc64nvme, sha256 or none"))?)
+            }
+            (None, None) => place.is_aws.then_some(Checksum::CRC64NVME),
+        };
+        let describes = place.describe(&source);
+        let provider = Arc::new(S3Provider {
+            client: Arc::clone(&client),
+            source,
+            arguments,
+            base: place.base(),
+            is_aws: place.is_aws,
+            region: RwLock::new(place.region.clone()),
+            base_region: place.region.clone(),
+            skew: AtomicI64::new(0),
+        });
+        let conditional = config.switch("conditional_put")?;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&place.bucket)
+            .with_region(&place.region)
+            .with_endpoint(&place.endpoint)
+            .with_virtual_hosted_style_request(place.is_virtual)
+            .with_allow_http(true)
+            // Signed by the provider, for each attempt anew.
+            .with_skip_signature(true)
+            .with_conditional_put(if conditional {
+                S3ConditionalPut::ETagMatch
+            } else {
+                S3ConditionalPut::Disabled
+            })
+            .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
+            .with_retry(RetryConfig {
+                max_retries: retries,
+                backoff: BackoffConfig::default(),
+                // How often, not how long, is what the options say.
+                retry_timeout: std::time::Duration::from_mins(30),
+            })
+            .with_http_connector(connector(client, Arc::clone(&provider) as Arc<dyn Provider>));
+        if let Some(checksum) = checksum {
+            builder = builder.with_checksum_algorithm(checksum);
+        }
+        let objects = Arc::new(builder.build().map_err(|error| {
+            Error::new(ErrorKind::InvalidConfig, format!("no S3 client can be made: {error}"))
+        })?);
+        let info = StoreInfo { scheme: uri.scheme().to_owned(), root: uri.to_string() };
+        let conditions = match conditional {
+            true => Capabilities::CREATE_NEW | Capabilities::REPLACE_IF_MATCH,
+            false => Capabilities::empty(),
+        };
+        let store = BucketStore::new(info, place.prefix, Arc::clone(&objects) as _)?
+            .with_parts(Arc::clone(&objects) as _, PARTS)
+            .with_pages(objects)
+            .with_pending_uploads(Arc::clone(&provider) as _)
+            .with_signing(provider)
+            .with_conditions(conditions)
+            .with_description(describes)
+            .with_attributes(content_type);
+        Ok(Arc::new(store))
+    }
+}
+
+/// The content type and encoding, guessed by the name as MLflow does.
+fn content_type(path: &ArtifactPath) -> Attributes {
+    let mut attributes = Attributes::new();
+    let name = path.file_name().unwrap_or_default();
+    let (name, encoding) = match name.rsplit_once('.') {
+        Some((inner, "gz")) => (inner, Some("gzip")),
+        Some((inner, "bz2")) => (inner, Some("bzip2")),
+        Some((inner, "xz")) => (inner, Some("xz")),
+        Some((inner, "br")) => (inner, Some("br")),
+        _ => (name, None),
+    };
+    if let Some(guess) = mime_guess::from_path(name).first_raw() {
+        attributes.insert(Attribute::ContentType, guess.into());
+    }
+    if let Some(encoding) = encoding {
+        attributes.insert(Attribute::ContentEncoding, encoding.into());
+    }
+    attributes
+}
+
+fn arguments(config: &ResolvedConfig) -> Result<Arguments> {
+    let mut arguments =
+        config.get("upload_extra_args").map(Arguments::parse).transpose()?.unwrap_or_default();
+    if let Some(account) = config.get("expected_bucket_owner") {
+        arguments.expect_owner(account)?;
+    }
+    Ok(arguments)
+}
+
+fn source(
+    uri: &ArtifactUri,
+    config: &ResolvedConfig,
+    place: &Place,
+    client: &Arc<HttpClient>,
+) -> Result<Source> {
+    let signature = config.choice("signature", &[("s3v4", true), ("v4", true), ("unsigned", false)])?;
+    if signature == Some(false) {
+        return Ok(Source::None);
+    }
+    let names = if uri.scheme() == "oss" {
+        ("oss_key_id", "oss_key_secret")
+    } else {
+        ("access_key_id", "secret_access_key")
+    };
+    match (config.get(names.0), config.get(names.1)) {
+        (Some(key), Some(secret)) => {
+            Ok(Source::given(key, &Secret::new(secret), config.get("session_token")))
+        }
+        (None, None) => Ok(Source::chain(config.get("profile"), &place.region, Arc::clone(client))),
+        (Some(_), None) => Err(config.refuse(names.1, "the secret that belongs to the access key")),
+        (None, Some(_)) => Err(config.refuse(names.0, "the access key that belongs to the secret")),
+    }
+}
+
+/// A bucket, where it is, and what of it is the store's root.
+#[derive(Clone, Debug)]
+struct Place {
+    bucket: String,
+    prefix: ArtifactPath,
+    region: String,
+    /// With the bucket in its host, if it stands there.
+    endpoint: String,
+    is_virtual: bool,
+    is_aws: bool,
+}
+
+impl Place {
+    fn of(uri: &ArtifactUri, config: &ResolvedConfig) -> Result<Self> {
+        let scheme = uri.scheme();
+        let usual = match scheme {
+            "r2" => "write r2://bucket@account.r2.cloudflarestorage.com/path",
+            "b2" => "write b2://bucket@s3.region.backblazeb2.com/path",
+            "oss" => "write oss://bucket/path",
+            _ => "write s3://bucket/path",
+        };
+        let refused = |defect: &str| {
+            Error::new(ErrorKind::InvalidUri, format!("not a URI of S3: {defect}")).with_help(usual)
+        };
+        let host = uri.host().ok_or_else(|| refused("it names no bucket"))?;
+        let path = uri.path()?;
+        let prefix = ArtifactPath::parse(path.trim_matches('/')).map_err(|error| refused(error.message()))?;
+        let names_host = matches!(scheme, "r2" | "b2");
+        let bucket = if names_host { uri.user().ok_or_else(|| refused("it names no bucket"))? } else { host };
+        if uri.password().is_some() || (!names_host && (uri.user().is_some() || uri.port().is_some())) {
+            return Err(refused("a bucket has no user, password and port"));
+        }
+        check_bucket(bucket).map_err(refused)?;
+        let region = match (config.get("region"), scheme) {
+            (_, "r2") => "auto".to_owned(),
+            (_, "b2") => host.split('.').nth(1).unwrap_or(USUAL_REGION).to_owned(),
+            (Some(region), _) => region.to_owned(),
+            (None, _) => USUAL_REGION.to_owned(),
+        };
+        let told = match scheme {
+            "r2" | "b2" => Some(format!(
+                "https://{host}{}",
+                uri.port().map(|port| format!(":{port}")).unwrap_or_default()
+            )),
+            "oss" => {
+                let told = config.get("oss_endpoint").or_else(|| config.get("endpoint"));
+                Some(
+                    told.ok_or_else(|| config.refuse("oss_endpoint", "the address of the service"))?
+                        .to_owned(),
+                )
+            }
+            _ => config.get("endpoint").map(str::to_owned),
+        };
+        let is_aws = told.is_none();
+        let service = told.unwrap_or_else(|| aws_endpoint(&region));
+        let service = service.trim_end_matches('/');
+        let url: Url =
+            service.parse().map_err(|_| config.refuse("endpoint", "an address such as http://host:port"))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
+            return Err(config.refuse("endpoint", "an address such as http://host:port"));
+        }
+        let is_virtual = match config
+            .choice("addressing", &[("auto", None), ("virtual", Some(true)), ("path", Some(false))])?
+        {
+            Some(Some(told)) => told,
+            _ => match scheme {
+                "r2" | "oss" => true,
+                "b2" => false,
+                // A certificate for *.s3.amazonaws.com is none for a name with another dot.
+                _ => is_aws && !bucket.contains('.'),
+            },
+        };
+        let endpoint = if is_virtual {
+            service.replacen("://", &format!("://{bucket}."), 1)
+        } else {
+            service.to_owned()
+        };
+        Ok(Place { bucket: bucket.to_owned(), prefix, region, endpoint, is_virtual, is_aws })
+    }
+
+    /// Where keys begin, without the slash.
+    fn base(&self) -> String {
+        if self.is_virtual { self.endpoint.clone() } else { format!("{}/{}", self.endpoint, self.bucket) }
+    }
+
+    fn describe(&self, source: &Source) -> Vec<(&'static str, String)> {
+        let credentials = match source {
+            Source::None => "none: requests are not signed",
+            Source::Given(_) => "the access key that was given",
+            Source::Chain(_) => "found by AWS's chain: profile, role, container or instance",
+        };
+        vec![
+            ("endpoint", self.endpoint.clone()),
+            ("bucket", self.bucket.clone()),
+            ("region", self.region.clone()),
+            ("credentials", credentials.to_owned()),
+        ]
+    }
+}
+
+/// Amazon S3 User Guide, "General purpose bucket naming rules"; others allow capitals and underscores too.
+fn check_bucket(bucket: &str) -> Result<(), &'static str> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if (3..=255).contains(&bucket.len()) && bucket.chars().all(is_fine) && !bucket.contains("..") {
+        return Ok(());
+    }
+    Err("a bucket's name has 3 to 63 letters, digits, dots and hyphens")
+}
+
+fn aws_endpoint(region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://s3.{region}.{domain}")
+}
