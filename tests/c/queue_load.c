@@ -11,7 +11,8 @@
 
 #include <time.h>
 
-/* One after the other, 1,000 operations take 500 s. Nobody's machine is so slow that together they take this long. */
+/* One after the other, 1,000 operations take 500 s. Nobody's machine is so slow that together they take this long, unless the
+ * program runs under valgrind or the like. */
 #define SECONDS_AT_MOST 60
 
 static const char *slow_store(void) {
@@ -133,12 +134,12 @@ static struct load run(mlfa_store *store, const struct operation *operation, uin
 
 static void many_take_as_long_as_one(mlfa_store *store, const struct operation *operation, uint64_t count) {
     struct load one = run(store, operation, 1);
-    struct load some = run(store, operation, 100);
+    struct load some = run(store, operation, count / 10);
     struct load many = run(store, operation, count);
-    printf("%s at once: 1 in %.2f s, 100 in %.2f s with %d threads, %u in %.2f s (%.1f times one) with %d threads\n",
-           operation->name, one.seconds, some.seconds, some.threads, (unsigned)count, many.seconds,
-           many.seconds / one.seconds, many.threads);
-    CHECK(many.seconds < SECONDS_AT_MOST);
+    printf("%s at once: 1 in %.2f s, %u in %.2f s with %d threads, %u in %.2f s (%.1f times one) with %d threads\n",
+           operation->name, one.seconds, (unsigned)count / 10, some.seconds, some.threads, (unsigned)count,
+           many.seconds, many.seconds / one.seconds, many.threads);
+    CHECK(rounds(100) < 100 || many.seconds < SECONDS_AT_MOST);
     CHECK(many.threads <= some.threads);
 }
 
@@ -146,7 +147,7 @@ int main(int argc, char **argv) {
     enter(argc, argv);
     mlfa_context *context = new_context();
     mlfa_store *store = open_store(context, slow_store());
-    uint64_t count = 100 * (uint64_t)rounds(10);
+    uint64_t count = 10 * (uint64_t)rounds(100);
     many_take_as_long_as_one(store, &PUT, count);
     many_take_as_long_as_one(store, &GET, count);
     mlfa_store_release(store);
