@@ -30,8 +30,8 @@ pub mod blocking;
 pub use mlflow_artifacts_core::*;
 pub use mlflow_artifacts_transfer::*;
 
-/// A registry with every store that comes with the project: `artifactory` (unless that feature is off), `file` (and bare paths)
-/// and `memory`.
+/// A registry with every store that comes with the project: `file` (and bare paths), `memory`, and, unless their features are off,
+/// `artifactory` and those of `s3` (`s3`, `r2`, `b2`, `oss`).
 ///
 /// # Panics
 ///
@@ -42,6 +42,8 @@ pub fn default_registry() -> Registry {
     #[cfg(feature = "artifactory")]
     mlflow_artifacts_artifactory::register(&mut registry).expect("every store has schemes of its own");
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
+    #[cfg(feature = "s3")]
+    mlflow_artifacts_s3::register(&mut registry).expect("every store has schemes of its own");
     registry
 }
 
@@ -57,9 +59,10 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(feature = "artifactory")]
+    #[cfg(all(feature = "artifactory", feature = "s3"))]
     fn the_schemes_that_come_with_the_project() {
-        assert_eq!(default_registry().schemes().collect::<Vec<_>>(), ["artifactory", "file", "memory"]);
+        let schemes: Vec<_> = default_registry().schemes().collect();
+        assert_eq!(schemes, ["artifactory", "b2", "file", "memory", "oss", "r2", "s3"]);
     }
 
     #[test]
