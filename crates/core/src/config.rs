@@ -139,7 +139,8 @@ impl StoreConfig {
             }
         }
         let settle = |key: &'static ConfigKey| self.settle(key, uri).map(|setting| (key.name, setting));
-        Ok(ResolvedConfig { settings: keys.iter().filter_map(settle).collect(), env: self.env.clone() })
+        let settings = keys.iter().filter_map(settle).collect();
+        Ok(ResolvedConfig { settings, keys, env: self.env.clone() })
     }
 
     fn settle(&self, key: &'static ConfigKey, uri: &ArtifactUri) -> Option<Setting> {
@@ -208,6 +209,7 @@ struct Setting {
 #[derive(Clone, Debug)]
 pub struct ResolvedConfig {
     settings: BTreeMap<&'static str, Setting>,
+    keys: &'static [ConfigKey],
     env: EnvSource,
 }
 
@@ -258,8 +260,12 @@ impl ResolvedConfig {
     pub fn refuse(&self, name: &str, expected: &str) -> Error {
         match self.settings.get(name) {
             Some(setting) => setting.malformed(expected),
-            None => Error::new(ErrorKind::InvalidConfig, format!("the option {name:?} is missing"))
-                .with_help(format!("give {expected}")),
+            None => {
+                let key = self.keys.iter().find(|key| key.name == name);
+                let variable = key.and_then(|key| key.env.first()).map(|variable| format!(", in {variable}"));
+                Error::new(ErrorKind::InvalidConfig, format!("the option {name:?} is missing"))
+                    .with_help(format!("give {expected}{}", variable.unwrap_or_default()))
+            }
         }
     }
 

@@ -124,7 +124,7 @@ fn source_error(error: io::Error, path: &Path) -> Error {
 }
 
 /// How many bytes move between two looks at whether to stop.
-const COPY_CHUNK: u64 = 8 << 20;
+const COPY_CHUNK: u64 = 2 << 20;
 /// How many bytes pass through memory at once. For a file that is not larger one read and one write are faster than what
 /// the kernel's copy asks for.
 const BUFFER: usize = 256 << 10;

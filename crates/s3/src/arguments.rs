@@ -208,3 +208,76 @@ fn wrong(name: &str, expected: &str) -> Error {
 fn refused(defect: &str, help: &str) -> Error {
     Error::new(ErrorKind::InvalidConfig, format!("{VARIABLE} {defect}")).with_help(help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn each_argument_goes_along_with_the_requests_that_take_it() {
+        let arguments = Arguments::parse(
+            r#"{"ACL": "private", "Metadata": {"team": "a"}, "RequestPayer": "requester", "SSECustomerAlgorithm": "AES256",
+                "SSECustomerKey": "0123456789abcdef0123456789abcdef", "Tagging": "a=b&c=d e"}"#,
+        )
+        .unwrap();
+        let key = [
+            "x-amz-server-side-encryption-customer-algorithm",
+            "x-amz-server-side-encryption-customer-key",
+            "x-amz-server-side-encryption-customer-key-md5",
+        ];
+        let making = ["x-amz-acl", "x-amz-meta-team", "x-amz-tagging"];
+        let payer = ["x-amz-request-payer"];
+        let told = |method: Method, query: &str| names(&arguments.headers(&method, query, false)).join(" ");
+        let expected = |parts: &[&[&str]]| {
+            let mut names: Vec<_> = parts.concat();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        for (method, query, headers) in [
+            (Method::PUT, "", expected(&[&making, &key, &payer])),
+            (Method::POST, "uploads", expected(&[&making, &key, &payer])),
+            (Method::PUT, "partNumber=1&uploadId=x", expected(&[&key, &payer])),
+            (Method::POST, "uploadId=x", expected(&[&key, &payer])),
+            (Method::GET, "", expected(&[&key, &payer])),
+            (Method::HEAD, "", expected(&[&key, &payer])),
+            (Method::GET, "list-type=2&prefix=a", expected(&[&payer])),
+            (Method::POST, "delete", expected(&[&payer])),
+            (Method::DELETE, "", expected(&[&payer])),
+        ] {
+            assert_eq!(told(method.clone(), query), headers, "{method} {query}");
+        }
+        let headers = arguments.headers(&Method::PUT, "", true);
+        assert!(headers.contains_key("x-amz-copy-source-server-side-encryption-customer-key"));
+        assert_eq!(headers["x-amz-tagging"], "a=b&c=d%20e");
+        assert!(
+            headers[key[1]].is_sensitive() && !format!("{arguments:?}").contains("MDEyMzQ1"),
+            "{arguments:?}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused() {
+        for json in [
+            "",
+            "[]",
+            "{\"Unknown\": 1}",
+            "{\"acl\": \"private\"}",
+            "{\"ACL\": {}}",
+            "{\"ACL\": \"a\\nb\"}",
+            "{\"ChecksumAlgorithm\": \"CRC32\"}",
+            "{\"SSECustomerKey\": \"k\"}",
+            "{\"SSECustomerAlgorithm\": \"AES256\"}",
+            "{\"Metadata\": \"a\"}",
+        ] {
+            let error = Arguments::parse(json).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{json}");
+            assert!(error.to_string().contains(VARIABLE), "{error}");
+        }
+    }
+}

@@ -373,3 +373,133 @@ fn aws_endpoint(region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("https://s3.{region}.{domain}")
 }
+
+#[cfg(test)]
+mod tests {
+    use mlflow_artifacts_core::{EnvSource, StoreConfig};
+
+    use super::*;
+
+    fn place(uri: &str, env: &[(&str, &str)]) -> Result<Place> {
+        let uri = ArtifactUri::parse(uri)?;
+        let env: EnvSource = env.iter().copied().collect();
+        Place::of(&uri, &StoreConfig::new().with_env(env).resolve(&uri, &KEYS)?)
+    }
+
+    #[test]
+    fn a_uri_names_a_bucket_at_an_endpoint() {
+        let minio = [("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000/")];
+        for (uri, env, base, prefix) in [
+            ("s3://bucket", &[][..], "https://bucket.s3.us-east-1.amazonaws.com", ""),
+            (
+                "s3://bucket/1/abc/",
+                &[("AWS_DEFAULT_REGION", "eu-central-1")],
+                "https://bucket.s3.eu-central-1.amazonaws.com",
+                "1/abc",
+            ),
+            (
+                "s3://bucket/a",
+                &[("AWS_REGION", "cn-north-1")],
+                "https://bucket.s3.cn-north-1.amazonaws.com.cn",
+                "a",
+            ),
+            ("s3://dotted.bucket/a", &[], "https://s3.us-east-1.amazonaws.com/dotted.bucket", "a"),
+            ("s3://bucket/a%20b", &minio, "http://minio:9000/bucket", "a b"),
+            (
+                "s3://bucket/a",
+                &[("AWS_ENDPOINT_URL", "http://one:1"), ("AWS_ENDPOINT_URL_S3", "http://two:2")],
+                "http://two:2/bucket",
+                "a",
+            ),
+            (
+                "s3://bucket/a",
+                &[minio[0], ("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "virtual")],
+                "http://bucket.minio:9000",
+                "a",
+            ),
+            (
+                "s3://bucket/a",
+                &[("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "path")],
+                "https://s3.us-east-1.amazonaws.com/bucket",
+                "a",
+            ),
+            (
+                "r2://bucket@account.r2.cloudflarestorage.com/a",
+                &[],
+                "https://bucket.account.r2.cloudflarestorage.com",
+                "a",
+            ),
+            (
+                "b2://bucket@s3.us-west-004.backblazeb2.com/a",
+                &[],
+                "https://s3.us-west-004.backblazeb2.com/bucket",
+                "a",
+            ),
+            (
+                "oss://bucket/a",
+                &[("MLFLOW_OSS_ENDPOINT_URL", "https://oss-cn-x.aliyuncs.com")],
+                "https://bucket.oss-cn-x.aliyuncs.com",
+                "a",
+            ),
+        ] {
+            let place = place(uri, env).unwrap();
+            assert_eq!((place.base().as_str(), place.prefix.as_str()), (base, prefix), "{uri} {env:?}");
+        }
+        assert_eq!(place("b2://bucket@s3.us-west-004.backblazeb2.com", &[]).unwrap().region, "us-west-004");
+    }
+
+    #[test]
+    fn other_uris_and_endpoints_are_refused() {
+        for uri in [
+            "s3:",
+            "s3:///a",
+            "s3://user@bucket/a",
+            "s3://bucket:9000/a",
+            "s3://bucket/a//b",
+            "s3://b/a",
+            "s3://bu cket/a",
+            "r2://bucket/a",
+        ] {
+            assert_eq!(place(uri, &[]).unwrap_err().kind(), ErrorKind::InvalidUri, "{uri}");
+        }
+        for endpoint in ["minio:9000", "ftp://minio", "http://", "http://minio?x=1"] {
+            let error = place("s3://bucket/a", &[("MLFLOW_S3_ENDPOINT_URL", endpoint)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{endpoint}");
+            assert!(error.to_string().contains("MLFLOW_S3_ENDPOINT_URL"), "{error}");
+        }
+        let error = place("oss://bucket/a", &[]).unwrap_err();
+        assert!(error.to_string().contains("MLFLOW_OSS_ENDPOINT_URL"), "{error}");
+    }
+
+    #[test]
+    fn half_of_a_key_is_refused() {
+        let open = |env: &[(&str, &str)]| {
+            let mut registry = mlflow_artifacts_core::Registry::new();
+            crate::register(&mut registry).unwrap();
+            registry.open("s3://bucket/a", &StoreConfig::new().with_env(env.iter().copied().collect()))
+        };
+        let (key, secret) = (("AWS_ACCESS_KEY_ID", "AK"), ("AWS_SECRET_ACCESS_KEY", "canary"));
+        assert!(open(&[key, secret]).is_ok());
+        assert!(open(&[]).is_ok());
+        for (env, missing) in [([key], "AWS_SECRET_ACCESS_KEY"), ([secret], "AWS_ACCESS_KEY_ID")] {
+            let error = open(&env).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.to_string().contains(missing) && !error.to_string().contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn types_are_guessed_by_the_name() {
+        let told = |name: &str| {
+            let attributes = content_type(&ArtifactPath::parse(name).unwrap());
+            let of = |attribute| attributes.get(&attribute).map(|value| value.to_string());
+            (of(Attribute::ContentType), of(Attribute::ContentEncoding))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(told("a/metrics.json"), (some("application/json"), None));
+        assert_eq!(told("plot.png"), (some("image/png"), None));
+        assert_eq!(told("a.tar.gz"), (some("application/x-tar"), some("gzip")));
+        assert_eq!(told("model.unknown"), (None, None));
+        assert_eq!(told("MLmodel"), (None, None));
+    }
+}

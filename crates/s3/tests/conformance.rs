@@ -29,7 +29,10 @@ fn main() {
             registry.open(&uri, &config).unwrap()
         })
     });
-    mlflow_artifacts_testkit::main([subject.deviations(DEVIATIONS).canary("canary-secret-5f1c").crowd(1_000)]);
+    mlflow_artifacts_testkit::main([subject
+        .deviations(DEVIATIONS)
+        .canary("canary-secret-5f1c")
+        .crowd(1_000)]);
 }
 
 const DEVIATIONS: &[Deviation] = &[];
