@@ -26,6 +26,7 @@
 //! # Ok(()) }
 //! ```
 
+mod as_object_store;
 mod connector;
 mod download;
 mod error;
@@ -34,6 +35,7 @@ mod provider;
 mod store;
 mod upload;
 
+pub use as_object_store::AsObjectStore;
 pub use connector::{Provider, connector};
 pub use provider::{PendingUploads, Signing};
 pub use store::{BucketStore, key_of};

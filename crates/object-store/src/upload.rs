@@ -15,6 +15,7 @@ use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{PutMultipartOptions, PutPayload, UpdateVersion};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinError;
 
 use crate::connector::with_headers;
 use crate::error::from_object_store;
@@ -174,7 +175,12 @@ async fn content_of(body: PutBody) -> Result<(ByteStream, Option<u64>)> {
 
 /// Runs `work` on a thread of the runtime that may block.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+/// What a task ended with. Its panic goes on here.
+pub(crate) fn joined<T>(ended: Result<Result<T>, JoinError>) -> Result<T> {
+    match ended {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
