@@ -1,0 +1,53 @@
+//! What has to be installed: once, below the target directory, for all test programs.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The directory of an installation. What was installed for anything but `wanted` is made anew by `install`, which gets the empty
+/// directory; other test programs wait for it.
+pub(crate) fn installed(name: &str, wanted: &str, install: impl FnOnce(&Path)) -> PathBuf {
+    let servers = target().join("test-servers");
+    let directory = servers.join(name);
+    let prepare = || -> io::Result<File> {
+        std::fs::create_dir_all(&servers)?;
+        let lock = File::create(directory.with_extension("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    };
+    let fails = |error: io::Error| -> ! { panic!("{name} cannot be installed: {error}") };
+    let _locked = prepare().unwrap_or_else(|error| fails(error));
+    // Written last: what is there is complete.
+    let stamp = directory.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return directory;
+    }
+    eprintln!("installing {name} into {}", directory.display());
+    let empty = || match std::fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir(&directory),
+    };
+    empty().unwrap_or_else(|error| fails(error));
+    install(&directory);
+    std::fs::write(&stamp, wanted).unwrap_or_else(|error| fails(error));
+    directory
+}
+
+/// Runs a step of an installation. One that fails is a panic with what it printed.
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed with {}:\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Where cargo puts what it makes.
+fn target() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    workspace.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}

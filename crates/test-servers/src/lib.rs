@@ -1,0 +1,35 @@
+//! Servers that the tests of the cloud backends run against, and a proxy that records and breaks requests.
+//!
+//! Each server is started by a function that returns when it answers, listens on a free port of 127.0.0.1, keeps nothing, and is
+//! gone when its value is dropped. None needs an async runtime of the caller. One that cannot be had panics and says why: a test
+//! never passes for want of its server. What has to be installed is installed on first use below the target directory, with
+//! pinned versions, once for all test programs.
+//!
+//! | Server | What it is |
+//! |---|---|
+//! | [`S3s`] | s3s-fs, inside this process |
+//! | [`Moto`] | moto, with signatures checked, roles and STS |
+//! | [`Azurite`] | Azurite, with and without TLS |
+//! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
+//! | [`Recorder`] | a proxy before any of them |
+
+mod azurite;
+mod connection;
+mod fault;
+mod gcs;
+mod hosted;
+mod install;
+mod keys;
+mod moto;
+mod plain_http;
+mod process;
+mod recorder;
+mod s3;
+
+pub use azurite::Azurite;
+pub use fault::{Effect, Fault};
+pub use gcs::Gcs;
+pub use keys::Keys;
+pub use moto::Moto;
+pub use recorder::{Recorded, Recorder};
+pub use s3::S3s;
