@@ -13,6 +13,11 @@
 //! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
 //! | [`Recorder`] | a proxy before any of them |
 
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "that a server which cannot be had is a panic is said once, above"
+)]
+
 mod azurite;
 mod connection;
 mod fault;

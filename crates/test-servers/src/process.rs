@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 
 /// A machine that compiles meanwhile is slow.
 const LONGEST_START: Duration = Duration::from_mins(2);
+const LONGEST_END: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Below the ports that the system gives to whoever asks for any: none of those can take one between our look and the server's.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -79,6 +80,11 @@ impl Drop for Process {
         drop(self.child.stdin.take());
         // It fails only for a process that is gone.
         let _ = self.child.wait();
+        // The others of the group were killed with it, and may take a moment longer to be gone.
+        let begin = Instant::now();
+        while begin.elapsed() < LONGEST_END && TcpStream::connect(self.address).is_ok() {
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 
@@ -94,4 +100,27 @@ fn free_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let mut ports = std::iter::repeat_with(|| random.random_range(PORTS)).take(1000);
     ports.find(is_free).unwrap_or_else(|| panic!("no port of {PORTS:?} is free"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "sh does not start: it ended with")]
+    fn a_server_that_does_not_come_up_is_a_panic() {
+        Process::start("sh".as_ref(), |command, _| {
+            command.args(["-c", "echo no such thing >&2; exit 1"]);
+        });
+    }
+
+    #[test]
+    fn a_server_goes_with_its_value() {
+        let process = Process::start("python3".as_ref(), |command, port| {
+            command.args(["-m", "http.server", "--bind", "127.0.0.1", &port.to_string()]);
+        });
+        let address = process.address();
+        drop(process);
+        assert!(TcpStream::connect(address).is_err());
+    }
 }

@@ -1,5 +1,7 @@
 //! Azurite, with the client of `object_store`.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
 mod support;
 
 use std::sync::Arc;

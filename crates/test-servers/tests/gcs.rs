@@ -1,5 +1,7 @@
 //! The emulator of Google Cloud Storage, with the client of `object_store`.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
 mod support;
 
 use std::sync::Arc;
@@ -40,8 +42,8 @@ async fn it_holds_objects_for_those_it_knows() {
     let (server, store) = place();
     holds_objects(&store).await;
     let recorder = Recorder::before(server.address());
-    let recorded: Arc<dyn ObjectStore> = bucket(&recorder.url(), &server.token());
-    holds_objects(&recorded).await;
+    let passed_on: Arc<dyn ObjectStore> = bucket(&recorder.url(), &server.token());
+    holds_objects(&passed_on).await;
     assert_eq!(recorder.requests()[0].target, "/bucket/a%2Fb");
 
     let unknown: Arc<dyn ObjectStore> = bucket(&server.url(), "unknown");

@@ -1,5 +1,7 @@
 //! The recorder before an S3: what it writes down, and what it lets go wrong.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
 mod support;
 
 use std::sync::Arc;

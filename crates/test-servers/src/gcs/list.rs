@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::ops::Bound;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 
 use crate::gcs::State;
@@ -61,17 +63,16 @@ pub(crate) fn list(state: &State, call: &Call) -> Outcome {
 }
 
 fn xml(page: &[Entry<'_>], token: Option<String>) -> String {
+    let entries = page.iter().map(|entry| match entry {
+        Entry::Object(key, object) => contents(key, object),
+        Entry::Prefix(prefix) => {
+            format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", escaped(prefix))
+        }
+    });
     let mut text = String::from(
         "<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'>",
     );
-    for entry in page {
-        text += &match entry {
-            Entry::Object(key, object) => contents(key, object),
-            Entry::Prefix(prefix) => {
-                format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", escaped(prefix))
-            }
-        };
-    }
+    text.extend(entries);
     let _ = write!(text, "<KeyCount>{}</KeyCount><IsTruncated>{}</IsTruncated>", page.len(), token.is_some());
     if let Some(token) = token {
         let _ = write!(text, "<NextContinuationToken>{token}</NextContinuationToken>");
@@ -93,12 +94,10 @@ fn contents(key: &str, object: &Object) -> String {
 
 /// A token that nobody takes for a key.
 fn encoded(after: &str) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE.encode(after)
+    URL_SAFE.encode(after)
 }
 
 fn decoded(token: &str) -> Result<String, Refusal> {
-    use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::URL_SAFE.decode(token).map_err(Refusal::invalid)?;
+    let bytes = URL_SAFE.decode(token).map_err(Refusal::invalid)?;
     String::from_utf8(bytes).map_err(Refusal::invalid)
 }

@@ -1,5 +1,8 @@
 //! The clients of `object_store`, over a connection for each request.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -22,11 +25,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 /// How these tests connect: what `object_store` brings would change the features of the HTTP client that we ship.
 #[derive(Clone, Default)]
-pub struct Wire(Option<TlsConnector>);
+pub(crate) struct Wire(Option<TlsConnector>);
 
 impl Wire {
     /// With TLS, for a server that has this certificate.
-    pub fn trusting(certificate: &str) -> Self {
+    pub(crate) fn trusting(certificate: &str) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
@@ -92,12 +95,12 @@ where
 }
 
 /// Nothing is tried again: a test sees each answer.
-pub fn once() -> RetryConfig {
+pub(crate) fn once() -> RetryConfig {
     RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
 
 /// What every server must be able to do.
-pub async fn holds_objects(store: &Arc<dyn ObjectStore>) {
+pub(crate) async fn holds_objects(store: &Arc<dyn ObjectStore>) {
     for name in ["a/b", "a/c/d", "e"] {
         store.put(&Path::from(name), Bytes::from(format!("content of {name}")).into()).await.unwrap();
     }
@@ -114,7 +117,7 @@ pub async fn holds_objects(store: &Arc<dyn ObjectStore>) {
 }
 
 /// Whoever is not known must not get in.
-pub async fn refuses(store: &Arc<dyn ObjectStore>) {
+pub(crate) async fn refuses(store: &Arc<dyn ObjectStore>) {
     let refused = store.put(&Path::from("x"), "content".into()).await.unwrap_err();
     let is_refusal = matches!(
         refused,
