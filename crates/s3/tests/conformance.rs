@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mlflow_artifacts_core::{Capabilities, Registry, SharedStore, StoreConfig};
-use mlflow_artifacts_test_servers::{Keys, Moto, S3s};
+use test_servers::{Keys, Moto, S3s};
 use mlflow_artifacts_testkit::{Deviation, Place, StoreUnderTest};
 
 const BUCKET: &str = "artifacts";
