@@ -107,6 +107,18 @@ impl Client {
         Err(if is_explained { error } else { error.with_help(self.auth.correct_them()) })
     }
 
+    /// Comes before a request that lasts as long as its caller likes: the first request of a store goes alone, and must not be one
+    /// that others wait for, or that waits for others.
+    pub(crate) async fn introduce(&self, full: &ArtifactPath) -> Result<()> {
+        let is_first = self.auth.first().await?.is_some();
+        if is_first {
+            // Not a HEAD, whose refusal would have no words.
+            let url = self.storage_url(full, "")?;
+            self.http.retry(|| async { self.send(self.request(Method::GET, url.clone())?).await }).await?;
+        }
+        Ok(())
+    }
+
     /// What the server says about `full` without sending its content.
     pub(crate) async fn head(&self, full: &ArtifactPath) -> Result<Response> {
         self.http

@@ -281,6 +281,7 @@ async fn put_passing(
     stream: ByteStream,
     length: Option<u64>,
 ) -> Result<PutOutcome> {
+    client.introduce(&deploy.full).await?;
     // Set when the stream has ended.
     let known = Arc::new(OnceLock::new());
     let body = observed(hashed(stream, Arc::clone(&known)), deploy, 0, &Arc::default());

@@ -986,4 +986,20 @@ mod many_at_once {
             assert_eq!(outcome.expect("no panic").expect("no error"), Deleted::Removed);
         }
     }
+
+    /// The first request of a store goes alone. One whose content waits for another must not be it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stream_may_wait_for_another_request() {
+        use futures_util::{StreamExt as _, stream};
+        let emulator = start().await;
+        let store = store(&emulator);
+        let (start, other) = (random_bytes(1, 3 << 20), Arc::clone(&store));
+        let rest = async move { other.stat(&path("")).await.and(other.exists(&path("other")).await) };
+        let rest = stream::once(rest).map(|found| found.map(|is_there| format!("{is_there}").into()));
+        let body = PutBody::Stream { stream: chunked(&start, 100_000).chain(rest).boxed(), length: None };
+        let file = path("file");
+        let put = store.put(&file, body, PutOptions::default());
+        let put = tokio::time::timeout(Duration::from_secs(30), put).await.expect("nobody waits for ever");
+        assert_eq!(put.expect("no error").size, (3 << 20) + 5);
+    }
 }

@@ -19,10 +19,10 @@ use mlflow_artifacts_core::{
 };
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyMode, CopyOptions, Error as Theirs, GetOptions, GetRange, GetResult, GetResultPayload,
-    ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
-    UpdateVersion, coalesce_ranges,
+    Attributes, CopyMode, CopyOptions, Error as Theirs, Extensions, GetOptions, GetRange, GetResult,
+    GetResultPayload, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    RenameTargetMode, Result, UpdateVersion, coalesce_ranges,
 };
 
 use crate::error::{to_object_store, to_unread};
@@ -33,7 +33,7 @@ use streamed::StreamedUpload;
 /// How many files are deleted with one call of the store.
 const DELETED_AT_ONCE: usize = 1000;
 /// Further from 1970 no time of a file is believed: `object_store` cannot tell it.
-const AGES: Duration = Duration::from_secs(200_000 * 366 * 24 * 60 * 60);
+const AGES: Duration = Duration::from_hours(200_000 * 366 * 24);
 
 /// Any artifact store as an [`ObjectStore`].
 ///
@@ -206,9 +206,10 @@ impl AsObjectStore {
         target: &ArtifactPath,
         mode: PutMode,
     ) -> Result<PutOutcome, Error> {
-        let properties = match self.can(Capabilities::PROPERTIES) {
-            true => self.store.properties(source).await?,
-            false => Properties::new(),
+        let properties = if self.can(Capabilities::PROPERTIES) {
+            self.store.properties(source).await?
+        } else {
+            Properties::new()
         };
         let content = self.store.get(source, mlflow_artifacts_core::GetOptions::default()).await?;
         let length = Some(content.range.end - content.range.start);
@@ -338,8 +339,11 @@ impl ObjectStore for AsObjectStore {
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let prefix = prefix.cloned().unwrap_or_default();
         let mut entries = self.store.list(&path_of(&prefix)?, ListOptions { recursive: false });
-        let mut found =
-            ListResult { common_prefixes: Vec::new(), objects: Vec::new(), extensions: Default::default() };
+        let mut found = ListResult {
+            common_prefixes: Vec::new(),
+            objects: Vec::new(),
+            extensions: Extensions::default(),
+        };
         let in_context = |error| to_object_store(error, &prefix);
         while let Some(entry) = entries.try_next().await.map_err(in_context)? {
             if entry.is_directory() {
@@ -412,11 +416,11 @@ fn object_of(meta: &ArtifactMeta) -> Result<ObjectMeta, Error> {
 
 fn answer(meta: ObjectMeta, range: Range<u64>, content: BoxStream<'static, Result<Bytes>>) -> GetResult {
     let payload = GetResultPayload::Stream(content);
-    GetResult { payload, meta, range, attributes: Attributes::new(), extensions: Default::default() }
+    GetResult { payload, meta, range, attributes: Attributes::new(), extensions: Extensions::default() }
 }
 
 fn put_result(put: PutOutcome) -> PutResult {
-    PutResult { e_tag: put.etag, version: None, extensions: Default::default() }
+    PutResult { e_tag: put.etag, version: None, extensions: Extensions::default() }
 }
 
 fn byte_range(range: &GetRange) -> ByteRange {

@@ -182,7 +182,7 @@ mod tests {
         let page = |objects: &[&str], directories: &[&str]| ListResult {
             objects: objects.iter().map(|key| object(key)).collect(),
             common_prefixes: directories.iter().map(|key| directory(key)).collect(),
-            extensions: Default::default(),
+            extensions: object_store::Extensions::default(),
         };
         let (mut sorter, mut names) = (Sorter::default(), Vec::new());
         for page in [page(&["a b", "a-b"], &[]), page(&["a.c"], &["a"]), page(&["ab", "b"], &[])] {

@@ -290,10 +290,7 @@ impl Bucket {
 
     /// Every object below the path, the folders of consoles too, and the one at it.
     async fn delete_tree(&self, path: &ArtifactPath) -> Result<Deleted> {
-        let at = match path.is_root() {
-            true => None,
-            false => self.object(path).await?.map(|object| object.location),
-        };
+        let at = if path.is_root() { None } else { self.object(path).await?.map(|object| object.location) };
         let prefix = self.prefix(path)?;
         let found = self.objects.list(prefix.as_ref()).map_ok(|object| object.location);
         let keys = stream::iter(at.map(Ok)).chain(found).boxed();

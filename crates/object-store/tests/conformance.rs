@@ -1,5 +1,7 @@
 //! The conformance suite over the memory store of `object_store`, and over our own seen through `object_store` and back.
 
+#![allow(clippy::unwrap_used, reason = "test code panics to fail a test")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -108,13 +108,13 @@ impl MultipartUpload for UploadInParts {
             parts.push((self.next, self.rest.take(self.part_size)));
             self.next += 1;
         }
-        let send = async move {
+        let all = async move {
             for (number, part) in parts {
                 sent.send(number, part).await.map_err(|error| to_object_store(error, &location))?;
             }
             Ok(())
         };
-        let slot = Arc::new(Slot(Mutex::new(Some(send.boxed()))));
+        let slot = Arc::new(Slot(Mutex::new(Some(all.boxed()))));
         self.sending.push(Arc::clone(&slot));
         Sending { slot, location: self.location.clone() }.boxed()
     }
