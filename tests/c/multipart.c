@@ -1,5 +1,6 @@
 /* Uploads in parts, and what else a store can or cannot do: presigned requests, properties, etags, trusted URIs. */
 #include "check.h"
+#include "twins.h"
 
 #include <pthread.h>
 
@@ -8,33 +9,7 @@
 #define LAST 777u
 #define TOTAL ((PARTS - 1) * PART + LAST)
 
-/* Whether the operations below are begun with their _start function. */
-static int by_task;
-
 /* ---- Each operation, either way ---- */
-
-static mlfa_status wait_for(mlfa_status started, mlfa_task **task) {
-    if (started != MLFA_OK) {
-        CHECK(*task == NULL);
-        return started;
-    }
-    CHECK(*task != NULL && *task != UNTOUCHED);
-    CHECK(mlfa_task_wait(*task, MLFA_FOREVER, NULL) == MLFA_OK);
-    return MLFA_OK;
-}
-
-/* Takes the result of a task that wait_for has answered for, with the function for its kind. */
-#define TAKE(started, take, out, err)                                                                                  \
-    do {                                                                                                               \
-        mlfa_task *task = UNTOUCHED;                                                                                   \
-        *(out) = NULL;                                                                                                 \
-        mlfa_status status = wait_for(started, &task);                                                                 \
-        if (status == MLFA_OK) {                                                                                       \
-            status = take(task, out, err);                                                                             \
-            mlfa_task_free(task);                                                                                      \
-        }                                                                                                              \
-        return status;                                                                                                 \
-    } while (0)
 
 static mlfa_status create(mlfa_store *store, const char *path, uint64_t length, uint64_t part_size,
                           const mlfa_put_options *options, mlfa_multipart **out, mlfa_error **err) {
@@ -74,12 +49,7 @@ static mlfa_status abort_upload(mlfa_multipart *upload, mlfa_error **err) {
         return mlfa_multipart_abort(upload, err);
     }
     mlfa_task *task = UNTOUCHED;
-    mlfa_status status = wait_for(mlfa_multipart_abort_start(upload, &task, err), &task);
-    if (status == MLFA_OK) {
-        status = mlfa_task_result(task, err);
-        mlfa_task_free(task);
-    }
-    return status;
+    return end(mlfa_multipart_abort_start(upload, &task, err), &task, err);
 }
 
 static mlfa_status presign(mlfa_store *store, const char *path, uint32_t method, uint64_t expires_s,

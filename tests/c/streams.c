@@ -1,5 +1,6 @@
 /* Readers, writers and listings: piece by piece, blocking and by tasks. */
 #include "check.h"
+#include "twins.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -7,44 +8,14 @@
 #define MIB (1u << 20)
 #define LARGE (5 * MIB + 4321)
 
-/* Whether the operations below are begun with their _start function. */
-static int by_task;
-
 /* ---- Each operation, either way ---- */
-
-static mlfa_status wait_for(mlfa_status started, mlfa_task **task) {
-    if (started != MLFA_OK) {
-        CHECK(*task == NULL);
-        return started;
-    }
-    CHECK(*task != NULL && *task != UNTOUCHED);
-    CHECK(mlfa_task_wait(*task, MLFA_FOREVER, NULL) == MLFA_OK);
-    CHECK(mlfa_task_is_done(*task));
-    return MLFA_OK;
-}
-
-static mlfa_status end(mlfa_status started, mlfa_task **task, mlfa_error **err) {
-    mlfa_status status = wait_for(started, task);
-    if (status == MLFA_OK) {
-        status = mlfa_task_result(*task, err);
-        mlfa_task_free(*task);
-    }
-    return status;
-}
 
 static mlfa_status open_reader(mlfa_store *store, const char *path, uint64_t offset, uint64_t length,
                                mlfa_reader **out, mlfa_error **err) {
     if (!by_task) {
         return mlfa_reader_open(store, path, SIZE_MAX, offset, length, out, err);
     }
-    mlfa_task *task = UNTOUCHED;
-    *out = NULL;
-    mlfa_status status = wait_for(mlfa_reader_open_start(store, path, SIZE_MAX, offset, length, &task, err), &task);
-    if (status == MLFA_OK) {
-        status = mlfa_task_take_reader(task, out, err);
-        mlfa_task_free(task);
-    }
-    return status;
+    TAKE(mlfa_reader_open_start(store, path, SIZE_MAX, offset, length, &task, err), mlfa_task_take_reader, out, err);
 }
 
 static mlfa_status read_some(mlfa_reader *reader, uint8_t *buffer, size_t capacity, size_t *read, mlfa_error **err) {
@@ -126,14 +97,7 @@ static mlfa_status next_batch(mlfa_list *list, size_t count, mlfa_entries **out,
     if (!by_task) {
         return mlfa_list_next_batch(list, count, out, err);
     }
-    mlfa_task *task = UNTOUCHED;
-    *out = NULL;
-    mlfa_status status = wait_for(mlfa_list_next_batch_start(list, count, &task, err), &task);
-    if (status == MLFA_OK) {
-        status = mlfa_task_take_entries(task, out, err);
-        mlfa_task_free(task);
-    }
-    return status;
+    TAKE(mlfa_list_next_batch_start(list, count, &task, err), mlfa_task_take_entries, out, err);
 }
 
 /* ---- Readers ---- */

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::emulator::Emulator;
 use crate::library::{self, Library};
-use crate::process::{Outcome, cargo, command, fail, output};
+use crate::process::{Outcome, VALGRIND, cargo, command, fail, output, run_under};
 use crate::{root, target};
 
 /// How a program is compiled and run.
@@ -15,7 +15,7 @@ pub(crate) struct Way {
     compiler_flags: &'static [&'static str],
     /// What the program runs under, with its arguments.
     under: &'static [&'static str],
-    /// How often the fork test forks: the instruments make it slow.
+    /// How often the programs do what they do often: the instruments make them slow.
     rounds: &'static str,
 }
 
@@ -29,19 +29,7 @@ const WAYS: [Way; 3] = [
         under: &[],
         rounds: "20",
     },
-    Way {
-        name: "valgrind",
-        compiler_flags: &["-O1"],
-        under: &[
-            "valgrind",
-            "--quiet",
-            "--leak-check=full",
-            "--show-leak-kinds=definite,indirect",
-            "--errors-for-leak-kinds=definite,indirect",
-            "--error-exitcode=99",
-        ],
-        rounds: "5",
-    },
+    Way { name: "valgrind", compiler_flags: &["-O1"], under: &VALGRIND, rounds: "5" },
 ];
 
 /// The programs that are given the URI of a store that is reached by HTTP, and how its server is started.
@@ -117,7 +105,7 @@ pub(crate) fn run_program(
 ) -> Outcome {
     let name = format!("{}-{}", source.file_stem().unwrap_or_default().display(), way.name);
     let program = directory.join(&name);
-    let mut compile = library.compile_against(include, source, &program);
+    let mut compile = library.compile_as("c11", include, source, &program);
     output(compile.args(["-g", "-Wpedantic", "-lpthread", "-ldl"]).args(way.compiler_flags))?;
     if way.name == "asan"
         && !output(command("nm", ["--undefined-only"]).arg(&program))?.contains("__asan_init")
@@ -125,18 +113,12 @@ pub(crate) fn run_program(
         return fail(format!("{name} was not compiled with AddressSanitizer"));
     }
 
-    let (first, rest) = way.under.split_first().map_or((None, &[][..]), |(first, rest)| (Some(*first), rest));
-    // In a forked child everything that the parent's other threads held is lost: valgrind would report it as a leak.
-    let forks = name.starts_with("fork").then_some("--leak-check=no");
-    let mut run = match first {
-        Some(under) => {
-            let mut run = command(under, rest);
-            run.args(forks).arg(&program);
-            run
-        }
-        None => Command::new(&program),
-    };
-    run_compiled(run.env("MLFA_LIBRARY", &library.shared), &name, way.rounds)
+    let mut under = way.under.to_vec();
+    if !under.is_empty() && name.starts_with("fork") {
+        // In a forked child everything that the parent's other threads held is lost: it would be reported as a leak.
+        under.push("--leak-check=no");
+    }
+    run_compiled(run_under(&under, &program).env("MLFA_LIBRARY", &library.shared), &name, way.rounds)
 }
 
 /// Runs a compiled program, without its arguments so far, in an empty directory. It must say that it is ok.

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::install::{self, Layout};
-use crate::library::{self, Library, host, version};
-use crate::process::{Outcome, command, output, run};
+use crate::library::{self, Library, host, sysroot, version};
+use crate::process::{Outcome, command, run};
 use crate::{licences, linked_crates, root, sbom, target};
 
 /// The name of the bill of materials.
@@ -36,8 +36,7 @@ fn fill(library: &Library, tree: &Path) -> Outcome {
     std::fs::write(tree.join(SBOM), sbom::document(&crates)?)?;
     std::fs::write(tree.join(LICENCES), licences::document(&crates)?)?;
     // The standard library's own licences and those of the crates in it, as the compiler comes with them.
-    let sysroot = output(&mut command("rustc", ["--print", "sysroot"]))?;
-    let standard = Path::new(sysroot.trim()).join("share/doc/rust/COPYRIGHT-library.html");
+    let standard = sysroot()?.join("share/doc/rust/COPYRIGHT-library.html");
     std::fs::copy(standard, tree.join("THIRD-PARTY-LICENSES-std.html"))?;
     Ok(())
 }

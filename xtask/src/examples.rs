@@ -6,17 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::library::{self, Library};
-use crate::process::{Failure, Outcome, command, fail, output};
+use crate::process::{Failure, Outcome, VALGRIND, command, fail, output, run_under};
 use crate::{demo, root, target};
-
-const VALGRIND: [&str; 6] = [
-    "valgrind",
-    "--quiet",
-    "--leak-check=full",
-    "--show-leak-kinds=definite,indirect",
-    "--errors-for-leak-kinds=definite,indirect",
-    "--error-exitcode=99",
-];
 
 /// Runs all of them; answers how many runs passed.
 pub(crate) fn run() -> Outcome<usize> {
@@ -40,19 +31,19 @@ pub(crate) fn run() -> Outcome<usize> {
             let work = tempfile::tempdir()?;
             let uri = format!("file://{}/artifacts", work.path().display());
             let fetched = work.path().join("fetched");
-            let mut run = started(under, program);
+            let mut run = run_under(under, program);
             ends_with(run.arg(demo::MODEL).arg(uri).arg(fetched), |last| last == "identical")?;
         }
         for test in &tests {
             let work = tempfile::tempdir()?;
-            ends_with(started(under, test).arg(work.path()), |last| last.starts_with("ok: "))?;
+            ends_with(run_under(under, test).arg(work.path()), |last| last.starts_with("ok: "))?;
         }
         let work = tempfile::tempdir()?;
         for uri in ["memory:".to_owned(), format!("file://{}", work.path().display())] {
-            let mut run = started(under, &many_downloads);
+            let mut run = run_under(under, &many_downloads);
             ends_with(run.args([uri.as_str(), "some/where"]), |last| last == "100 of 100 downloads right")?;
         }
-        serve(started(under, &server).arg("memory:"))?;
+        serve(run_under(under, &server).arg("memory:"))?;
         println!("ok: artifact_server{}", if under.is_empty() { "" } else { " under valgrind" });
         passed += programs.len() + tests.len() + 3;
     }
@@ -62,25 +53,9 @@ pub(crate) fn run() -> Outcome<usize> {
 fn compile(library: &Library, source: &str, standard: &str, directory: &Path) -> Outcome<PathBuf> {
     let source = root().join(source);
     let program = directory.join(format!("{}-{standard}", source.file_stem().unwrap_or_default().display()));
-    let compiler = if standard.starts_with("c++") { "c++" } else { "cc" };
-    let flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-O1", "-o"];
-    let mut compile = command(compiler, flags);
-    compile.arg(&program).arg(format!("-std={standard}")).arg(&source).arg("-I").arg(root().join("include"));
-    compile.arg("-L").arg(&library.directory).arg("-lmlflow_artifacts");
-    output(compile.arg(format!("-Wl,-rpath,{}", library.directory.display())))?;
+    let mut compile = library.compile_as(standard, &root().join("include"), &source, &program);
+    output(compile.args(["-Wpedantic", "-g", "-O1"]))?;
     Ok(program)
-}
-
-/// The program, to be run by itself or under another one.
-fn started(under: &[&str], program: &Path) -> Command {
-    match under.split_first() {
-        Some((under, arguments)) => {
-            let mut command = command(under, arguments);
-            command.arg(program);
-            command
-        }
-        None => command(program, [""; 0]),
-    }
 }
 
 fn ends_with(run: &mut Command, right: impl Fn(&str) -> bool) -> Outcome {

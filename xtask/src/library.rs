@@ -29,13 +29,21 @@ impl Library {
     /// A call of the C compiler that makes `program` of `source`, warnings being errors; it finds this library where it
     /// stands, if it uses it.
     pub(crate) fn compile(&self, source: &Path, program: &Path) -> Command {
-        self.compile_against(&root().join("include"), source, program)
+        self.compile_as("c11", &root().join("include"), source, program)
     }
 
-    /// The same against the header in another directory.
-    pub(crate) fn compile_against(&self, include: &Path, source: &Path, program: &Path) -> Command {
-        let mut compile = command("cc", ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o"]);
-        compile.arg(program).arg(source).arg("-I").arg(include).arg("-L").arg(&self.directory);
+    /// The same in another standard of C or C++, against the header in another directory.
+    pub(crate) fn compile_as(
+        &self,
+        standard: &str,
+        include: &Path,
+        source: &Path,
+        program: &Path,
+    ) -> Command {
+        let compiler = if standard.starts_with("c++") { "c++" } else { "cc" };
+        let mut compile = command(compiler, ["-Wall", "-Wextra", "-Werror"]);
+        compile.arg(format!("-std={standard}")).arg("-o").arg(program).arg(source);
+        compile.arg("-I").arg(include).arg("-L").arg(&self.directory);
         compile.args(["-Wl,--as-needed", "-lmlflow_artifacts"]);
         compile.arg(format!("-Wl,-rpath,{}", self.directory.display()));
         compile
@@ -75,6 +83,12 @@ pub(crate) fn host() -> Outcome<String> {
     }
 }
 
+/// Where the compiler and what comes with it stand.
+pub(crate) fn sysroot() -> Outcome<PathBuf> {
+    let printed = output(&mut command("rustc", ["--print", "sysroot"]))?;
+    Ok(PathBuf::from(printed.trim()))
+}
+
 /// Builds the library with a cargo profile.
 pub(crate) fn build(profile: &str) -> Outcome<Library> {
     build_with(profile, profile, &[])
@@ -99,12 +113,11 @@ pub(crate) fn build_with(profile: &str, name: &str, arguments: &[&str]) -> Outco
 /// such builds: in the common one they would take turns with those that have the paths, and make everything anew each time.
 fn forget_paths(build: &mut Command) -> Outcome<PathBuf> {
     let cargo_target = target().join("library");
-    let sysroot = output(&mut command("rustc", ["--print", "sysroot"]))?;
     // Sorted: of two that fit, compilers take the one that comes last.
     let mut names = BTreeMap::from([
         (root(), "mlflow-artifacts"),
         (cargo_target.clone(), "target"),
-        (Path::new(sysroot.trim()).join("lib/rustlib/src/rust"), "rust"),
+        (sysroot()?.join("lib/rustlib/src/rust"), "rust"),
     ]);
     for linked in linked_crates::find()?.values().filter(|linked| linked.is_foreign()) {
         names.insert(linked.directory.parent().map_or_else(PathBuf::new, PathBuf::from), "crates");

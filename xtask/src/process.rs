@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 use std::process::Command;
 
 /// Why a task failed, for a person to read.
@@ -36,6 +37,28 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     let mut command = Command::new(program);
     command.args(arguments).current_dir(crate::root());
     command
+}
+
+/// Leaks and misuse of memory are failures of what runs under it.
+pub(crate) const VALGRIND: [&str; 6] = [
+    "valgrind",
+    "--quiet",
+    "--leak-check=full",
+    "--show-leak-kinds=definite,indirect",
+    "--errors-for-leak-kinds=definite,indirect",
+    "--error-exitcode=99",
+];
+
+/// A program, to be run by itself or under another one with its arguments.
+pub(crate) fn run_under(instrument: &[&str], program: &Path) -> Command {
+    match instrument.split_first() {
+        Some((instrument, arguments)) => {
+            let mut command = command(instrument, arguments);
+            command.arg(program);
+            command
+        }
+        None => command(program, [""; 0]),
+    }
 }
 
 /// The cargo that runs this program.

@@ -263,7 +263,8 @@ pub unsafe extern "C" fn mlfa_multipart_create_start(
 ///
 /// Ownership: release `*out` with `mlfa_multipart_release`. Thread safety: any thread. Callback-safe: no. Blocking: yes.
 /// Errors: `MLFA_E_UNSUPPORTED` without `MLFA_CAPABILITY_RESUME_UPLOAD`, `MLFA_E_NOT_FOUND` (no such upload),
-/// `MLFA_E_INVALID_PATH`, `MLFA_E_INVALID_ARGUMENT` (the token is no token or that of another path), and those of the store. Since: 0.2.
+/// `MLFA_E_INVALID_PATH`, `MLFA_E_INVALID_ARGUMENT` (the token is no token or that of another path), and those of the store.
+/// Since: 0.2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mlfa_multipart_resume(
     store: *mut mlfa_store,

@@ -335,9 +335,8 @@ fn next_entries<W: Iterator<Item = LocalEntry>>(mut walk: W) -> (W, Vec<LocalEnt
 
 /// What stands below `top`, in no particular order; `top` itself if that is nothing. Blocks.
 fn walk_tree(top: PathBuf) -> impl Iterator<Item = LocalEntry> + Send {
-    let empty = top.clone();
-    let itself = std::iter::once_with(move || is_empty(&empty))
-        .filter(|is_empty| *is_empty)
+    let itself = std::iter::once(top.clone())
+        .filter(|top| is_empty(top))
         .map(|_| LocalEntry { name: String::new(), found: Found::EmptyDirectory });
     let below = walkdir::WalkDir::new(&top).min_depth(1).into_iter().filter_map(move |entry| match entry {
         Ok(entry) => {
