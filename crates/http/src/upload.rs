@@ -21,8 +21,10 @@ const CHUNK: usize = 256 << 10;
 pub(crate) fn prepare(builder: RequestBuilder, body: Body) -> (RequestBuilder, Option<Upload>) {
     let (stream, length) = match body {
         Body::None => return (builder, None),
-        // There is nothing that the server would have to store.
-        Body::Bytes(bytes) if bytes.is_empty() => return (builder.body(bytes), None),
+        // There is nothing that the server would have to store. That it is empty is said (RFC 9110, section 8.6).
+        Body::Bytes(bytes) if bytes.is_empty() => {
+            return (builder.header(CONTENT_LENGTH, 0).body(bytes), None);
+        }
         Body::Bytes(bytes) if bytes.len() <= CHUNK => {
             let upload = Upload::new();
             upload.0.is_sent.store(true, Ordering::Relaxed);

@@ -87,6 +87,8 @@ impl HttpService for Shared {
 
 impl Service {
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse> {
+        // Whoever sends the body says so, and nobody signs it.
+        request.headers_mut().remove(CONTENT_LENGTH);
         let _ = MORE_HEADERS.try_with(|more| request.headers_mut().extend(more.iter().cloned()));
         self.provider.prepare(&mut request).await?;
         let answer = Answer::of(&request);
@@ -185,12 +187,9 @@ fn to_request(request: HttpRequest) -> Result<Request> {
     })?;
     let is_signed =
         url.query_pairs().any(|(name, _)| matches!(&*name, "sig" | "X-Amz-Signature" | "X-Goog-Signature"));
-    let mut headers = parts.headers;
-    // Whoever sends the body says so.
-    headers.remove(CONTENT_LENGTH);
     let has_body = matches!(parts.method, Method::PUT | Method::POST);
     let body = if has_body { to_body(body) } else { Body::None };
-    let request = Request::new(parts.method, url).with_headers(headers).with_body(body);
+    let request = Request::new(parts.method, url).with_headers(parts.headers).with_body(body);
     Ok(if is_signed { request.signed() } else { request })
 }
 
