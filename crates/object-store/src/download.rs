@@ -9,7 +9,7 @@ use mlflow_artifacts_core::{
 use object_store::{GetRange, ObjectMeta};
 
 use crate::error::from_object_store;
-use crate::store::Bucket;
+use crate::store::{Bucket, changed};
 
 /// A read that has begun.
 pub(crate) struct Reading;
@@ -74,7 +74,7 @@ fn check_etag(options: &GetOptions, found: &ObjectMeta) -> Result<()> {
     if options.if_match.is_none() || options.if_match == found.e_tag {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::PreconditionFailed, "the artifact is no longer the one with this etag"))
+    Err(changed())
 }
 
 /// No header can say it.

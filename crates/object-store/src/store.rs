@@ -17,11 +17,15 @@ use object_store::path::Path;
 use object_store::{Attributes, CopyMode, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
 use crate::download::Reading;
-use crate::error::from_object_store;
+use crate::error::{alike, from_object_store};
 use crate::list::{below, children};
 use crate::provider::{PendingUploads, Signing};
 use crate::upload::{BucketUpload, Writing};
 
+/// As many keys as one request of S3 can name (Amazon S3 API Reference, `DeleteObjects`).
+const DELETED_AT_ONCE: usize = 1_000;
+/// How many such requests are made at once.
+const DELETIONS_AT_ONCE: usize = 4;
 /// How many requests for single objects are made at once where many are asked for.
 const AT_ONCE: usize = 16;
 /// From this many bytes on parallel ranges are faster than one stream.
@@ -271,41 +275,60 @@ impl Bucket {
         }
     }
 
+    /// Fails unless the condition holds now. The server is asked to keep it too; some do not know every one.
+    pub(crate) async fn check_condition(&self, path: &ArtifactPath, mode: &PutMode) -> Result<()> {
+        match mode {
+            PutMode::Overwrite => Ok(()),
+            PutMode::CreateNew => match self.object(path).await? {
+                Some(_) => Err(exists_already()),
+                None => Ok(()),
+            },
+            PutMode::IfMatch(etag) => match self.object(path).await? {
+                Some(found) if found.e_tag.as_ref() == Some(etag) => Ok(()),
+                _ => Err(changed()),
+            },
+        }
+    }
+
     async fn delete(&self, path: &ArtifactPath, options: DeleteOptions) -> Result<Deleted> {
         if options.recursive {
             return self.delete_tree(path).await;
         }
         match self.stat(path).await {
             Ok(meta) if meta.is_directory() => Err(is_a_directory().with_help("delete it recursively")),
-            Ok(_) => self
-                .objects
-                .delete(&self.key(path)?)
-                .await
-                .map_err(from_object_store)
-                .map(|()| Deleted::Removed),
+            Ok(_) => self.delete_object(&self.key(path)?).await,
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deleted::Absent),
             Err(error) => Err(error),
         }
     }
 
-    /// Every object below the path, the folders of consoles too, and the one at it.
+    /// Every object below the path, the folders of consoles too, and the one at it. One that fails does not keep the others.
     async fn delete_tree(&self, path: &ArtifactPath) -> Result<Deleted> {
         let at = if path.is_root() { None } else { self.object(path).await?.map(|object| object.location) };
         let prefix = self.prefix(path)?;
         let found = self.objects.list(prefix.as_ref()).map_ok(|object| object.location);
-        let keys = stream::iter(at.map(Ok)).chain(found).boxed();
-        let mut deleted = self.objects.delete_stream(keys);
+        let keys = stream::iter(at.map(Ok)).chain(found).try_chunks(DELETED_AT_ONCE);
+        let answers = keys.map(async |keys| match keys {
+            Ok(keys) => self.delete_objects(keys).await,
+            Err(failed) => {
+                let mut answers = self.delete_objects(failed.0).await;
+                answers.push(Err(from_object_store(failed.1)));
+                answers
+            }
+        });
+        let mut answers = answers.buffered(DELETIONS_AT_ONCE);
         let mut outcome = if path.is_root() { Deleted::Removed } else { Deleted::Absent };
         let mut failed = None;
-        // One that fails does not keep the others.
-        while let Some(answer) = deleted.next().await {
-            match answer {
-                Ok(_) => outcome = Deleted::Removed,
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => failed = failed.or(Some(error)),
+        while let Some(answers) = answers.next().await {
+            for answer in answers {
+                match answer {
+                    Ok(Deleted::Removed) => outcome = Deleted::Removed,
+                    Ok(_) => {}
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
         }
-        failed.map_or(Ok(outcome), |error| Err(from_object_store(error)))
+        failed.map_or(Ok(outcome), Err)
     }
 
     async fn delete_many(&self, paths: Vec<ArtifactPath>) -> Vec<Result<Deleted>> {
@@ -324,25 +347,47 @@ impl Bucket {
                 Err(error) => Err(error),
             });
         }
-        let keys: Vec<_> = doomed.iter().map(|(_, key)| Ok(key.clone())).collect();
-        // Answered in the order of the keys.
-        let mut deleted = self.objects.delete_stream(stream::iter(keys).boxed());
-        for (at, _) in doomed {
-            answers[at] = match deleted.next().await {
-                Some(Ok(_)) => Ok(Deleted::Removed),
-                Some(Err(object_store::Error::NotFound { .. })) => Ok(Deleted::Absent),
-                Some(Err(error)) => Err(from_object_store(error)),
-                // What ended the answers was told of an earlier key.
-                None => {
-                    Err(Error::new(ErrorKind::Protocol, "the server did not say whether this was deleted"))
-                }
-            };
+        for doomed in doomed.chunks(DELETED_AT_ONCE) {
+            let deleted = self.delete_objects(doomed.iter().map(|(_, key)| key.clone()).collect()).await;
+            for ((at, _), deleted) in doomed.iter().zip(deleted) {
+                answers[*at] = deleted;
+            }
         }
         answers
             .into_iter()
             .zip(&paths)
             .map(|(answer, path)| answer.map_err(|error| error.with_operation("delete").with_path(path)))
             .collect()
+    }
+
+    /// Deletes these objects with as few requests as the provider can. What was refused among others is tried by itself, since the
+    /// answer to that says why; the first that is refused again speaks for the rest.
+    async fn delete_objects(&self, keys: Vec<Path>) -> Vec<Result<Deleted>> {
+        let mut together = self.objects.delete_stream(stream::iter(keys.clone().into_iter().map(Ok)).boxed());
+        let mut answers = Vec::with_capacity(keys.len());
+        let mut refused: Option<Error> = None;
+        for key in keys {
+            // In the order of the keys; what fails as a whole ends them.
+            let answer = match (together.next().await, &refused) {
+                (Some(Ok(_)), _) => Ok(Deleted::Removed),
+                (Some(Err(object_store::Error::NotFound { .. })), _) => Ok(Deleted::Absent),
+                (_, Some(refused)) => Err(alike(refused)),
+                (_, None) => self.delete_object(&key).await,
+            };
+            if let (Err(error), None) = (&answer, &refused) {
+                refused = Some(alike(error));
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
+    async fn delete_object(&self, key: &Path) -> Result<Deleted> {
+        match self.objects.delete(key).await.map_err(from_object_store) {
+            Ok(()) => Ok(Deleted::Removed),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Deleted::Absent),
+            Err(error) => Err(error),
+        }
     }
 
     async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
@@ -353,6 +398,9 @@ impl Bucket {
             PutMode::Overwrite => CopyMode::Overwrite,
             PutMode::IfMatch(_) => return Err(self.unsupported("copy")),
         };
+        if mode == CopyMode::Create {
+            self.check_condition(to, &PutMode::CreateNew).await?;
+        }
         let options = object_store::CopyOptions { mode, ..Default::default() };
         match self.objects.copy_opts(&source, &target, options).await.map_err(from_object_store) {
             Ok(()) => {}
@@ -364,6 +412,14 @@ impl Bucket {
         let copied = self.objects.head(&target).await.map_err(from_object_store)?;
         Ok(PutOutcome { size: copied.size, etag: copied.e_tag, digest: None })
     }
+}
+
+pub(crate) fn exists_already() -> Error {
+    Error::new(ErrorKind::AlreadyExists, "there is an artifact already")
+}
+
+pub(crate) fn changed() -> Error {
+    Error::new(ErrorKind::PreconditionFailed, "the artifact is no longer the one with this etag")
 }
 
 pub(crate) fn is_a_directory() -> Error {

@@ -19,7 +19,7 @@ use tokio::task::JoinError;
 
 use crate::connector::with_headers;
 use crate::error::from_object_store;
-use crate::store::{Bucket, Parts};
+use crate::store::{Bucket, Parts, exists_already};
 
 /// The size of parts where nobody chose one.
 const PART_SIZE: u64 = 8 << 20;
@@ -74,6 +74,7 @@ impl Writing<'_> {
     }
 
     async fn at_once(self, payload: PutPayload) -> Result<PutOutcome> {
+        self.bucket.check_condition(self.path, &self.options.mode).await?;
         let size = payload.content_length() as u64;
         let options = object_store::PutOptions {
             mode: match &self.options.mode {
@@ -220,6 +221,7 @@ impl Pieces {
 /// An upload in parts.
 #[derive(Clone, Debug)]
 pub(crate) struct BucketUpload {
+    bucket: Arc<Bucket>,
     parts: Parts,
     path: ArtifactPath,
     key: Path,
@@ -252,6 +254,14 @@ impl Token {
         }
         Ok(token)
     }
+
+    fn mode(&self) -> PutMode {
+        match &self.if_match {
+            Some(etag) => PutMode::IfMatch(etag.clone()),
+            None if self.create_new => PutMode::CreateNew,
+            None => PutMode::Overwrite,
+        }
+    }
 }
 
 impl BucketUpload {
@@ -279,7 +289,7 @@ impl BucketUpload {
                 _ => None,
             },
         };
-        Ok(BucketUpload { parts, path: path.clone(), key, token })
+        Ok(BucketUpload { bucket: Arc::clone(bucket), parts, path: path.clone(), key, token })
     }
 
     pub(crate) async fn resume(bucket: &Arc<Bucket>, token: &UploadToken) -> Result<Self> {
@@ -293,7 +303,7 @@ impl BucketUpload {
             let message = "there is no such upload: it was completed, aborted or never begun";
             return Err(Error::new(ErrorKind::NotFound, message).with_path(&path));
         }
-        Ok(BucketUpload { parts, path, key, token })
+        Ok(BucketUpload { bucket: Arc::clone(bucket), parts, path, key, token })
     }
 
     async fn send_part(&self, number: u32, payload: PutPayload) -> Result<PartReceipt> {
@@ -309,25 +319,29 @@ impl BucketUpload {
         check_parts(&parts, self.token.part_size)?;
         let size = parts.iter().map(|part| part.size).sum();
         let ids = parts.into_iter().map(|part| PartId { content_id: part.etag }).collect();
+        let mode = self.token.mode();
+        self.bucket.check_condition(&self.path, &mode).await?;
         let complete = self.parts.store.complete_multipart(&self.key, &self.token.id, ids);
-        match with_headers(self.condition()?, complete).await.map_err(from_object_store) {
-            Ok(put) => Ok(PutOutcome { size, etag: put.e_tag, digest: None }),
-            Err(error) if error.kind() == ErrorKind::PreconditionFailed && self.token.create_new => {
-                Err(Error::new(ErrorKind::AlreadyExists, "there is an artifact already"))
+        match with_headers(condition(&mode)?, complete).await.map_err(from_object_store) {
+            // radosgw names no etag then.
+            Ok(put) => Ok(PutOutcome { size, etag: put.e_tag.filter(|etag| !etag.is_empty()), digest: None }),
+            Err(error) if error.kind() == ErrorKind::PreconditionFailed && mode == PutMode::CreateNew => {
+                Err(exists_already())
             }
             Err(error) => Err(no_upload(error)),
         }
     }
+}
 
-    /// The headers of the last request.
-    fn condition(&self) -> Result<Vec<(HeaderName, HeaderValue)>> {
-        if self.token.create_new {
-            return Ok(vec![(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
-        }
-        let Some(etag) = &self.token.if_match else { return Ok(Vec::new()) };
-        let etag = HeaderValue::from_str(etag)
-            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "this is no etag of an object"))?;
-        Ok(vec![(IF_MATCH, etag)])
+/// The headers of the request that completes an upload.
+fn condition(mode: &PutMode) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    match mode {
+        PutMode::Overwrite => Ok(Vec::new()),
+        PutMode::CreateNew => Ok(vec![(IF_NONE_MATCH, HeaderValue::from_static("*"))]),
+        PutMode::IfMatch(etag) => match HeaderValue::from_str(etag) {
+            Ok(etag) => Ok(vec![(IF_MATCH, etag)]),
+            Err(_) => Err(Error::new(ErrorKind::InvalidArgument, "this is no etag of an object")),
+        },
     }
 }
 

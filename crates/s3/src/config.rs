@@ -190,9 +190,10 @@ impl StoreFactory for S3Factory {
             Error::new(ErrorKind::InvalidConfig, format!("no S3 client can be made: {error}"))
         })?);
         let info = StoreInfo { scheme: uri.scheme().to_owned(), root: uri.to_string() };
-        let conditions = match conditional {
-            true => Capabilities::CREATE_NEW | Capabilities::REPLACE_IF_MATCH,
-            false => Capabilities::empty(),
+        let conditions = if conditional {
+            Capabilities::CREATE_NEW | Capabilities::REPLACE_IF_MATCH
+        } else {
+            Capabilities::empty()
         };
         let store = BucketStore::new(info, place.prefix, Arc::clone(&objects) as _)?
             .with_parts(Arc::clone(&objects) as _, PARTS)

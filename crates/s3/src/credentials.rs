@@ -45,7 +45,7 @@ pub(crate) struct Chain {
     profile: Option<String>,
     region: String,
     client: Arc<HttpClient>,
-    chain: OnceCell<DefaultCredentialsChain>,
+    made: OnceCell<DefaultCredentialsChain>,
     found: Mutex<Option<Credentials>>,
 }
 
@@ -60,7 +60,7 @@ impl Source {
             profile: profile.map(str::to_owned),
             region: region.to_owned(),
             client,
-            chain: OnceCell::new(),
+            made: OnceCell::new(),
             found: Mutex::new(None),
         })
     }
@@ -94,7 +94,7 @@ impl Chain {
         {
             return Ok(credentials.clone());
         }
-        let chain = self.chain.get_or_init(|| self.make()).await;
+        let chain = self.made.get_or_init(|| self.make()).await;
         let credentials = chain.provide_credentials().await.map_err(not_found)?;
         *found = Some(credentials.clone());
         Ok(credentials)

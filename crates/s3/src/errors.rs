@@ -45,8 +45,9 @@ pub(crate) fn refine(error: Error) -> Error {
         "InvalidPart" | "InvalidPartOrder" => {
             (Kind::InvalidArgument, "name every part once, as it was answered")
         }
-        "NoSuchUpload" => return error.into_kind(Kind::NotFound).with_retry(Retry::Never),
-        "NoSuchKey" | "NotFound" => return error.into_kind(Kind::NotFound).with_retry(Retry::Never),
+        "NoSuchUpload" | "NoSuchKey" | "NotFound" => {
+            return error.into_kind(Kind::NotFound).with_retry(Retry::Never);
+        }
         "KeyTooLongError" => {
             (Kind::InvalidPath, "use a path of at most 1,024 bytes, the prefix in the URI included")
         }

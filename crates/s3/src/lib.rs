@@ -2,7 +2,7 @@
 //!
 //! | URI | Service |
 //! |---|---|
-//! | `s3://bucket[/prefix]` | Amazon S3; MinIO, Ceph and others by `MLFLOW_S3_ENDPOINT_URL` |
+//! | `s3://bucket[/prefix]` | Amazon S3; `MinIO`, Ceph and others by `MLFLOW_S3_ENDPOINT_URL` |
 //! | `r2://bucket@account.r2.cloudflarestorage.com[/prefix]` | Cloudflare R2 |
 //! | `b2://bucket@s3.region.backblazeb2.com[/prefix]` | Backblaze B2 |
 //! | `oss://bucket[/prefix]` | Alibaba Cloud OSS at `MLFLOW_OSS_ENDPOINT_URL` |

@@ -12,7 +12,7 @@ use mlflow_artifacts_http::{HttpClient, Method, Request, Url};
 use mlflow_artifacts_object_store::{PendingUploads, Provider, Signing, upload_id};
 use object_store::client::HttpRequest;
 use object_store::path::Path;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 
 use crate::arguments::Arguments;
 use crate::credentials::Source;
@@ -138,6 +138,26 @@ fn with_query<'a>(address: &str, pairs: impl IntoIterator<Item = (&'a str, Strin
     address
 }
 
+/// The address with this query in place of its own.
+fn with_canonical(address: &str, query: &str) -> String {
+    let before = address.split('?').next().unwrap_or_default();
+    if query.is_empty() { before.to_owned() } else { format!("{before}?{query}") }
+}
+
+/// The query as it is signed: one character has many spellings there, of which signatures know one (RFC 3986's).
+fn canonical(query: &str) -> String {
+    let spelled = |text: &str| {
+        let text = text.replace('+', "%20");
+        let decoded: Vec<u8> = percent_decode_str(&text).collect();
+        percent_encode(&decoded, VALUE).to_string()
+    };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => format!("{}={}", spelled(name), spelled(value)),
+        None => spelled(pair),
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
 /// What can stand in a host's name.
 fn is_region(told: &str) -> bool {
     !told.is_empty()
@@ -148,8 +168,9 @@ fn is_region(told: &str) -> bool {
 impl Provider for S3Provider {
     async fn prepare(&self, request: &mut HttpRequest) -> Result<()> {
         let region = self.region();
-        let address = self.in_region(&request.uri().to_string(), &region);
-        let query = request.uri().query().unwrap_or_default().to_owned();
+        let query = canonical(request.uri().query().unwrap_or_default());
+        let address = with_canonical(&request.uri().to_string(), &query);
+        let address = self.in_region(&address, &region);
         let is_copy = request.headers().contains_key("x-amz-copy-source");
         let more = self.arguments.headers(request.method(), &query, is_copy);
         request.headers_mut().extend(more);
@@ -159,9 +180,9 @@ impl Provider for S3Provider {
         let Some(credentials) = self.source.credentials().await? else { return Ok(()) };
         let signer = Signer { credentials: &credentials, region: &region, time: self.time() };
         let body = request.body().as_bytes().cloned();
-        let signed =
-            signer.in_headers(request.method().as_str(), &address, request.headers(), body.as_deref())?;
-        signed.apply_to_request_http1x(request);
+        signer
+            .in_headers(request.method().as_str(), &address, request.headers(), body.as_deref())?
+            .apply_to_request_http1x(request);
         Ok(())
     }
 

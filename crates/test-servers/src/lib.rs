@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`S3s`] | s3s-fs, inside this process |
 //! | [`Moto`] | moto, with signatures checked, roles and STS |
+//! | [`Radosgw`] | the S3 of Ceph, as it is run in production |
 //! | [`Azurite`] | Azurite, with and without TLS |
 //! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
 //! | [`Recorder`] | a proxy before any of them |
@@ -28,6 +29,7 @@ mod keys;
 mod moto;
 mod plain_http;
 mod process;
+mod radosgw;
 mod recorder;
 mod s3;
 
@@ -36,5 +38,6 @@ pub use fault::{Effect, Fault};
 pub use gcs::Gcs;
 pub use keys::Keys;
 pub use moto::Moto;
+pub use radosgw::Radosgw;
 pub use recorder::{Recorded, Recorder};
 pub use s3::S3s;

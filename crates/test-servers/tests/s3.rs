@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpService as _};
 use support::{Wire, holds_objects, once, refuses};
-use test_servers::{Keys, Moto, S3s};
+use test_servers::{Keys, Moto, Radosgw, S3s};
 
 fn bucket(url: &str, keys: &Keys, token: Option<&str>) -> Arc<dyn ObjectStore> {
     let mut builder = AmazonS3Builder::new()
@@ -45,6 +45,12 @@ async fn s3s_is_an_s3() {
 #[tokio::test]
 async fn moto_is_an_s3() {
     let server = Moto::start(&["bucket"]);
+    knows_its_keys(&server.url(), server.keys()).await;
+}
+
+#[tokio::test]
+async fn radosgw_is_an_s3() {
+    let server = Radosgw::start(&["bucket"]);
     knows_its_keys(&server.url(), server.keys()).await;
 }
 

@@ -44,6 +44,7 @@ pub struct StoreUnderTest {
     claims: Capabilities,
     provide: Box<dyn Fn() -> LocalBoxFuture<'static, Place> + Send + Sync>,
     deviations: &'static [Deviation],
+    races: &'static [Deviation],
     canaries: Vec<String>,
     crowd: usize,
     time_limit: Duration,
@@ -66,6 +67,7 @@ impl StoreUnderTest {
                 async move { provide().await }.boxed_local()
             }),
             deviations: &[],
+            races: &[],
             canaries: Vec::new(),
             crowd: 10_000,
             time_limit: Duration::from_mins(1),
@@ -76,6 +78,13 @@ impl StoreUnderTest {
     #[must_use]
     pub fn deviations(mut self, deviations: &'static [Deviation]) -> Self {
         self.deviations = deviations;
+        self
+    }
+
+    /// The cases that this store fails when two requests happen to meet: they run, and may pass or fail.
+    #[must_use]
+    pub fn races(mut self, races: &'static [Deviation]) -> Self {
+        self.races = races;
         self
     }
 
@@ -178,12 +187,13 @@ pub fn main(subjects: impl IntoIterator<Item = StoreUnderTest>) -> ! {
 /// The suite over `subject`, one trial for each case.
 ///
 /// Trials of the kind `unsupported` assert that a capability which is not claimed is refused, and those of the kind
-/// `deviation` that the case still fails.
+/// `deviation` that the case still fails. Those of the kind `race` assert nothing.
 pub fn conformance(subject: StoreUnderTest) -> Vec<Trial> {
     let cases = suite::cases();
     let unknown: Vec<_> = subject
         .deviations
         .iter()
+        .chain(subject.races)
         .map(|deviation| deviation.case)
         .filter(|name| !cases.iter().any(|case| case.name == **name))
         .collect();
@@ -198,12 +208,15 @@ fn trial(subject: &Arc<StoreUnderTest>, case: Case) -> Trial {
     let subject = Arc::clone(subject);
     let name = format!("{}::{}", subject.name, case.name);
     let deviation = subject.deviations.iter().find(|deviation| deviation.case == case.name);
+    let is_race = subject.races.iter().any(|race| race.case == case.name);
     let kind = match deviation {
         Some(_) => "deviation",
+        None if is_race => "race",
         None if subject.claims.contains(case.needs) => "",
         None => "unsupported",
     };
     let run = move || match (run(&subject, &case), deviation) {
+        (_, None) if is_race => Ok(()),
         (outcome, None) => outcome.map_err(Failed::from),
         (Err(_), Some(_)) => Ok(()),
         (Ok(()), Some(deviation)) => {
