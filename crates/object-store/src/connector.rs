@@ -48,7 +48,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// Makes the request what the provider wants: more headers, another host, a signature. Called for each attempt.
     async fn prepare(&self, request: &mut HttpRequest) -> Result<()>;
 
-    /// Says more precisely than its status what a refusal means. What is
+    /// Says more precisely than its status what a refusal means, and what to look at when no answer came; then there are no headers. What is
     /// [`Transient`](mlflow_artifacts_core::Retry::Transient) is tried again.
     fn refine(&self, error: Error, headers: &HeaderMap) -> Error;
 }
@@ -110,8 +110,14 @@ impl Service {
     async fn look_into(&self, response: Response) -> Result<HttpResponse> {
         let head = head_of(&response)?;
         let text = response.text(LONGEST_ANSWER).await?;
-        if let Some(error) = mlflow_artifacts_http::xml_error(&text) {
-            return Err(self.provider.refine(error, head.headers()));
+        let refused =
+            mlflow_artifacts_http::xml_error(&text).map(|error| self.provider.refine(error, head.headers()));
+        // Of many keys that were to be deleted some may have been: what became of each is told to whoever asked, unless trying
+        // again can help.
+        if let Some(error) = refused
+            && (error.retry() == Retry::Transient || !text.contains("<Deleted>"))
+        {
+            return Err(error);
         }
         Ok(head.map(|()| without_folders(&text).into()))
     }
@@ -136,6 +142,7 @@ impl Service {
 
     /// A server that has never answered is more likely to be misspelled than to come back.
     fn unheard(&self, error: Error) -> Error {
+        let error = self.provider.refine(error, &HeaderMap::new());
         let is_stranger = !self.client.has_answered()
             && self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= ATTEMPTS_AT_A_STRANGER;
         if is_stranger && error.retry() == Retry::Transient {
@@ -173,7 +180,7 @@ impl Answer {
         let is_listing = request.method() == Method::GET
             && (has("list-type") || query.split('&').any(|pair| pair == "comp=list"));
         // These are answered before they are done: what went wrong then is in the body.
-        let is_late = (request.method() == Method::POST && has("uploadId"))
+        let is_late = (request.method() == Method::POST && (has("uploadId") || has("delete")))
             || (request.method() == Method::PUT && request.headers().contains_key("x-amz-copy-source"));
         if is_listing || is_late { Answer::Whole } else { Answer::Content }
     }

@@ -64,7 +64,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// The account that must own the bucket.
+    /// The account that must own the bucket. Fails on what no header can carry.
     pub(crate) fn expect_owner(&mut self, account: &str) -> Result<()> {
         insert(&mut self.always, "x-amz-expected-bucket-owner", account)
     }

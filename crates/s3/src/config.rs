@@ -22,6 +22,9 @@ pub const SCHEMES: &[&str] = &["s3", "r2", "b2", "oss"];
 /// Where buckets are that are nowhere else: what AWS itself takes for no region.
 const USUAL_REGION: &str = "us-east-1";
 
+/// What the names of AWS's own hosts end with.
+const AWS_DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
+
 /// Amazon S3 User Guide, "Amazon S3 multipart upload limits".
 const PARTS: PartLimits =
     PartLimits { min_size: 5 << 20, max_size: 5 << 30, max_count: 10_000, pays_from: Some(16 << 20) };
@@ -231,7 +234,9 @@ fn arguments(config: &ResolvedConfig) -> Result<Arguments> {
     let mut arguments =
         config.get("upload_extra_args").map(Arguments::parse).transpose()?.unwrap_or_default();
     if let Some(account) = config.get("expected_bucket_owner") {
-        arguments.expect_owner(account)?;
+        arguments
+            .expect_owner(account)
+            .map_err(|_| config.refuse("expected_bucket_owner", "the number of an account"))?;
     }
     Ok(arguments)
 }
@@ -254,6 +259,10 @@ fn source(
     match (config.get(names.0), config.get(names.1)) {
         (Some(key), Some(secret)) => {
             Ok(Source::given(key, &Secret::new(secret), config.get("session_token")))
+        }
+        // Nobody's keys for AWS are for another company.
+        (None, None) if uri.scheme() == "oss" => {
+            Err(config.refuse(names.0, "the access key, or signature=unsigned for a public bucket"))
         }
         (None, None) => Ok(Source::chain(config.get("profile"), &place.region, Arc::clone(client))),
         (Some(_), None) => Err(config.refuse(names.1, "the secret that belongs to the access key")),
@@ -314,7 +323,6 @@ impl Place {
             }
             _ => config.get("endpoint").map(str::to_owned),
         };
-        let is_aws = told.is_none();
         let service = told.unwrap_or_else(|| aws_endpoint(&region));
         let service = service.trim_end_matches('/');
         let url: Url =
@@ -322,6 +330,7 @@ impl Place {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
             return Err(config.refuse("endpoint", "an address such as http://host:port"));
         }
+        let is_aws = url.host_str().is_some_and(|host| AWS_DOMAINS.iter().any(|aws| host.ends_with(aws)));
         let is_virtual = match config
             .choice("addressing", &[("auto", None), ("virtual", Some(true)), ("path", Some(false))])?
         {

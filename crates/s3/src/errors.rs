@@ -48,7 +48,7 @@ pub(crate) fn refine(error: Error) -> Error {
         "NoSuchUpload" | "NoSuchKey" | "NotFound" => {
             return error.into_kind(Kind::NotFound).with_retry(Retry::Never);
         }
-        "KeyTooLongError" => {
+        "KeyTooLongError" | "InvalidObjectName" | "InvalidURI" => {
             (Kind::InvalidPath, "use a path of at most 1,024 bytes, the prefix in the URI included")
         }
         "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => {
@@ -73,12 +73,19 @@ pub(crate) fn refine(error: Error) -> Error {
     error.into_kind(kind).with_retry(Retry::Never).with_help(help)
 }
 
-/// A HEAD is refused without a word.
+/// A HEAD is refused without a word, and what did not get through has none.
 fn without_code(error: Error) -> Error {
     match error.kind() {
         ErrorKind::PermissionDenied => {
             error.with_help("check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID) and their rights")
         }
+        ErrorKind::Tls => error.with_help(
+            "if the server is trusted, name its certificate authority in AWS_CA_BUNDLE; if it has no TLS, say http:// in \
+             MLFLOW_S3_ENDPOINT_URL",
+        ),
+        ErrorKind::Connection | ErrorKind::Protocol if error.http_status().is_none() => error.with_help(
+            "check the host, the port and http:// or https:// in MLFLOW_S3_ENDPOINT_URL",
+        ),
         ErrorKind::InvalidArgument => error.with_help(
             "check the credentials, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION and MLFLOW_S3_ENDPOINT_URL",
         ),

@@ -13,6 +13,7 @@
 //! | [`Azurite`] | Azurite, with and without TLS |
 //! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
 //! | [`Recorder`] | a proxy before any of them |
+//! | [`Terminator`] | TLS before any of them |
 
 #![allow(
     clippy::missing_panics_doc,
@@ -32,6 +33,7 @@ mod process;
 mod radosgw;
 mod recorder;
 mod s3;
+mod terminator;
 
 pub use azurite::Azurite;
 pub use fault::{Effect, Fault};
@@ -41,3 +43,4 @@ pub use moto::Moto;
 pub use radosgw::Radosgw;
 pub use recorder::{Recorded, Recorder};
 pub use s3::S3s;
+pub use terminator::Terminator;
