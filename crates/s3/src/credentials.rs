@@ -95,7 +95,7 @@ impl Chain {
             return Ok(credentials.clone());
         }
         let chain = self.made.get_or_init(|| self.make()).await;
-        let credentials = chain.provide_credentials().await.map_err(not_found)?;
+        let credentials = chain.provide_credentials().await.map_err(|error| self.not_found(error))?;
         *found = Some(credentials.clone());
         Ok(credentials)
     }
@@ -113,20 +113,27 @@ impl Chain {
             None => chain.build().await,
         }
     }
+
+    fn not_found(&self, error: CredentialsError) -> Error {
+        let help = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for a public bucket set \
+                    MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION=unsigned";
+        let message = match (&error, &self.profile) {
+            (CredentialsError::CredentialsNotLoaded(_), None) => "no AWS credentials were found".to_owned(),
+            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
+                format!("no AWS credentials were found: is there a profile \"{profile}\"?")
+            }
+            _ => format!("AWS credentials were not to be had{}", innermost(&error)),
+        };
+        Error::new(ErrorKind::Unauthenticated, message).with_help(help).with_source(error)
+    }
 }
 
-fn not_found(error: CredentialsError) -> Error {
-    let help = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for a public bucket set \
-                MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION=unsigned";
-    let innermost = std::iter::successors(std::error::Error::source(&error), |error| (*error).source())
+/// What is at the bottom of an error, after a colon.
+fn innermost(error: &CredentialsError) -> String {
+    std::iter::successors(std::error::Error::source(error), |error| (*error).source())
         .last()
         .map(|cause| format!(": {}", mlflow_artifacts_http::one_line(&cause.to_string())))
-        .unwrap_or_default();
-    let message = match &error {
-        CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials were found".to_owned(),
-        _ => format!("AWS credentials were not to be had{innermost}"),
-    };
-    Error::new(ErrorKind::Unauthenticated, message).with_help(help).with_source(error)
+        .unwrap_or_default()
 }
 
 /// Our client, as AWS's crates want one.
