@@ -146,7 +146,7 @@ async fn thousands_of_keys_are_listed_and_deleted() {
     assert_eq!(told(store.list_all(&path("run"), ListOptions::default()).await.unwrap()), names);
     // A thousand on each page.
     assert_eq!(recorder.requests().len(), 3);
-    let below = ListOptions { recursive: true, ..ListOptions::default() };
+    let below = ListOptions { recursive: true };
     assert_eq!(store.list_all(&path(""), below).await.unwrap().len(), COUNT + others.len() + 2);
     recorder.forget();
     assert_eq!(store.delete_tree(&path("run")).await.unwrap(), Deleted::Removed);
