@@ -1,7 +1,7 @@
 //! Reading a local file that is being stored, and noticing when it changes meanwhile.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::{DigestAlgorithm, Error, ErrorKind, Hasher, Result};
@@ -50,7 +50,7 @@ impl SourceFile {
         self.opened.len()
     }
 
-    /// The open file. Its position belongs to [`SourceFile::copy_to`] and [`SourceFile::read_all`]: read it by offset.
+    /// The open file. Its position belongs to the functions here: read it by offset.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -72,6 +72,19 @@ impl SourceFile {
                 read => return read.map_err(|error| source_error(error, &self.path)),
             }
         }
+    }
+
+    /// Reads `size` bytes from `offset` on into memory that nobody has to clear first. One reads at a time.
+    pub fn read_part(&self, offset: u64, size: u64) -> Result<Vec<u8>> {
+        let mut part = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.take(size).read_to_end(&mut part));
+        read.map_err(|error| source_error(error, &self.path))?;
+        if part.len() as u64 == size {
+            return Ok(part);
+        }
+        let error = Error::new(ErrorKind::SizeMismatch, "the file became shorter while it was read");
+        Err(error.with_path(self.path.display()))
     }
 
     /// Copies the whole file to `target` and checks that it did not change meanwhile. The kernel copies (a reflink or

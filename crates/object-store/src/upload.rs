@@ -147,31 +147,48 @@ impl Writing<'_> {
 
 /// The content of a body, and how many bytes that are, if known.
 async fn content_of(body: PutBody) -> Result<(ByteStream, Option<u64>)> {
-    let source = match body {
-        PutBody::Bytes(bytes) => {
-            let length = bytes.len() as u64;
-            return Ok((stream::iter([Ok(bytes)]).boxed(), Some(length)));
-        }
+    let read = match body {
+        PutBody::Bytes(bytes) => return Ok(whole(bytes)),
         PutBody::Stream { stream, length } => return Ok((stream, length)),
-        PutBody::File(path) => blocking(move || SourceFile::open(&path).map(Arc::new)).await?,
-        PutBody::OpenFile(source) => source,
+        PutBody::File(path) => blocking(move || read_small(Arc::new(SourceFile::open(&path)?))).await?,
+        PutBody::OpenFile(source) => blocking(move || read_small(source)).await?,
     };
-    let length = source.length();
+    Ok(match read {
+        Ok(bytes) => whole(bytes),
+        Err(source) => {
+            let length = source.length();
+            (pieces_of(source), Some(length))
+        }
+    })
+}
+
+fn whole(bytes: Bytes) -> (ByteStream, Option<u64>) {
+    let length = bytes.len() as u64;
+    (stream::iter([Ok(bytes)]).boxed(), Some(length))
+}
+
+/// The content of a small file; a large one as it is.
+fn read_small(source: Arc<SourceFile>) -> Result<Result<Bytes, Arc<SourceFile>>> {
+    if source.length() > CHUNK as u64 {
+        return Ok(Err(source));
+    }
+    source.read_all().map(|content| Ok(content.into()))
+}
+
+/// The content of a large file, piece by piece.
+fn pieces_of(source: Arc<SourceFile>) -> ByteStream {
     let pieces = stream::try_unfold((source, 0), async |(source, at): (Arc<SourceFile>, u64)| {
-        let (source, piece) = blocking(move || {
-            let mut piece = vec![0; CHUNK];
-            let read = source.read_at(&mut piece, at)?;
-            piece.truncate(read);
-            if piece.is_empty() {
-                source.check_unchanged(at)?;
+        let size = (source.length() - at).min(CHUNK as u64);
+        blocking(move || {
+            if size == 0 {
+                return source.check_unchanged(at).map(|()| None);
             }
-            Ok((source, piece))
+            let piece = Bytes::from(source.read_part(at, size)?);
+            Ok(Some((piece, (source, at + size))))
         })
-        .await?;
-        let after = at + piece.len() as u64;
-        Ok((!piece.is_empty()).then_some((Bytes::from(piece), (source, after))))
+        .await
     });
-    Ok((pieces.boxed(), Some(length)))
+    pieces.boxed()
 }
 
 /// Runs `work` on a thread of the runtime that may block.

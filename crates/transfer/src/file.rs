@@ -141,11 +141,16 @@ impl Transfer {
             source: Arc::clone(&source),
             part_size,
             next: 1,
-            hasher: Hasher::new(DigestAlgorithm::Sha256),
+            // What no store tells there is nothing to compare with.
+            hasher: target
+                .store
+                .capabilities()
+                .contains(Capabilities::SHA256)
+                .then(|| Hasher::new(DigestAlgorithm::Sha256)),
         };
         let (receipts, digest) = match self.control.guard_reading(self.put_parts(upload.get()?, reader)).await
         {
-            Ok((receipts, digest)) => (Ok(receipts), Some(digest)),
+            Ok((receipts, digest)) => (Ok(receipts), digest),
             Err(error) => (Err(error), None),
         };
         let outcome = upload.settle(receipts).await?;
@@ -157,8 +162,12 @@ impl Transfer {
         Ok(outcome)
     }
 
-    /// Reads the parts in order, hashing, and puts several at once.
-    async fn put_parts(&self, upload: &dyn Upload, reader: PartReader) -> Result<(Vec<PartReceipt>, Digest)> {
+    /// Reads the parts in order, hashing if there is a hasher, and puts several at once.
+    async fn put_parts(
+        &self,
+        upload: &dyn Upload,
+        reader: PartReader,
+    ) -> Result<(Vec<PartReceipt>, Option<Digest>)> {
         let source = Arc::clone(&reader.source);
         let digest = Mutex::new(None);
         let parts = stream::try_unfold(reader, |reader| {
@@ -166,7 +175,7 @@ impl Transfer {
             async move {
                 self.control.check()?;
                 let Some(size) = reader.next_size() else {
-                    *lock(digest) = Some(reader.hasher.finish());
+                    *lock(digest) = reader.hasher.map(Hasher::finish);
                     return Ok(None);
                 };
                 let memory = self.budget.hold(size).await?;
@@ -177,11 +186,7 @@ impl Transfer {
         let receipts = self.put_all(upload, parts.boxed()).await?;
         let size = receipts.iter().map(|receipt| receipt.size).sum();
         blocking(move || source.check_unchanged(size)).await?;
-        let digest = digest.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok((
-            receipts,
-            digest.ok_or_else(|| Error::new(ErrorKind::Internal, "the file was not read to its end"))?,
-        ))
+        Ok((receipts, digest.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     async fn copy(&self, store: &SharedStore, meta: &ArtifactMeta, target: Target<'_>) -> Result<PutOutcome> {
@@ -417,7 +422,7 @@ struct PartReader {
     source: Arc<SourceFile>,
     part_size: u64,
     next: u32,
-    hasher: Hasher,
+    hasher: Option<Hasher>,
 }
 
 impl PartReader {
@@ -432,15 +437,10 @@ impl PartReader {
     }
 
     fn read(mut self, size: u64) -> Result<(u32, Bytes, Self)> {
-        let mut data = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-        let read = std::os::unix::fs::FileExt::read_exact_at(self.source.file(), &mut data, self.offset());
-        read.map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                Error::new(ErrorKind::SizeMismatch, "the file became shorter while it was read")
-            }
-            _ => Error::from_io(error).into_kind(ErrorKind::Unreadable),
-        })?;
-        self.hasher.update(&data);
+        let data = self.source.read_part(self.offset(), size)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&data);
+        }
         let number = self.next;
         self.next += 1;
         Ok((number, data.into(), self))
