@@ -28,6 +28,7 @@
 
 mod as_object_store;
 mod connector;
+mod content_type;
 mod download;
 mod error;
 mod list;
@@ -37,6 +38,7 @@ mod upload;
 
 pub use as_object_store::AsObjectStore;
 pub use connector::{Provider, connector};
+pub use content_type::content_type;
 pub use provider::{PendingUploads, Signing};
 pub use store::{BucketStore, key_of};
 pub use upload::upload_id;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mlflow_artifacts_core::{Capabilities, Registry, SharedStore, StoreConfig};
-use test_servers::{Keys, Moto, S3s};
 use mlflow_artifacts_testkit::{Deviation, Place, StoreUnderTest};
+use test_servers::{Keys, Moto, S3s};
 
 const BUCKET: &str = "artifacts";
 
