@@ -280,28 +280,25 @@ impl Place {
             authority: named.host.as_ref().map_or(USUAL_AUTHORITY, |host| host.cloud.authority),
         };
         let of_connection = connection.and_then(|connection| connection.endpoint.as_deref());
-        let (url, option) = match (config.get("endpoint"), of_connection) {
-            (Some(endpoint), _) => (checked(endpoint, config, "endpoint")?, "endpoint"),
-            (None, Some(endpoint)) => (checked(endpoint, config, "connection_string")?, "connection_string"),
-            (None, None) => (named_endpoint(&named, config, connection)?, "connection_string"),
+        let url = match (config.get("endpoint"), of_connection) {
+            (Some(endpoint), _) => checked(endpoint, config, "endpoint")?,
+            (None, Some(endpoint)) => checked(endpoint, config, "connection_string")?,
+            (None, None) => named_endpoint(&named, config, connection)?,
         };
         let in_path = url.path().trim_matches('/');
-        let is_emulator = is_here(&url) || !in_path.is_empty();
         // In a URI for an emulator any account may stand.
-        let of_host =
-            url.host_str().and_then(|host| host.split_once(".blob.")).map(|(account, _)| account.to_owned());
-        let other = told.clone().or(of_host.filter(|_| option == "connection_string"));
-        match other {
-            Some(other) if other != named.account && !is_emulator => {
-                let origin = config.origin("connection_string").unwrap_or_default();
-                let message = format!(
-                    "the connection string of {origin} is for the account {other}, the URI for {}",
-                    named.account
-                );
-                return Err(Error::new(ErrorKind::InvalidConfig, message)
-                    .with_help("correct the URI, or set AZURE_STORAGE_CONNECTION_STRING to that account's"));
-            }
-            _ => {}
+        let is_emulator = is_here(&url) || !in_path.is_empty();
+        let host = url.host_str().filter(|host| of_connection.is_some() && host.contains(".blob."));
+        let of_host = host.and_then(|host| host.split('.').next()).map(str::to_owned);
+        if let Some(other) = told.clone().or(of_host).filter(|other| *other != named.account && !is_emulator)
+        {
+            let origin = config.origin("connection_string").unwrap_or_default();
+            let message = format!(
+                "the connection string of {origin} is for the account {other}, the URI for {}",
+                named.account
+            );
+            return Err(Error::new(ErrorKind::InvalidConfig, message)
+                .with_help("correct the URI, or set AZURE_STORAGE_CONNECTION_STRING to that account's"));
         }
         if is_emulator {
             place.account =

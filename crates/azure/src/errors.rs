@@ -99,8 +99,13 @@ fn permission(code: &str, source: &Source) -> &'static str {
     match code {
         // Also what a firewall says.
         "AuthorizationFailure" | "AuthorizationSourceIPMismatch" => match source {
-            Source::Signature(_) => source.help(),
-            _ => "check the account's firewall and network rules, and the rights of the credentials",
+            Source::Key(..) => {
+                "check the key in AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_CONNECTION_STRING, and the account's firewall"
+            }
+            Source::Chain(_) => {
+                "check the account's firewall, and the roles of the identity (AZURE_CLIENT_ID)"
+            }
+            _ => source.help(),
         },
         "KeyBasedAuthenticationNotPermitted" => {
             "the account takes no keys: unset AZURE_STORAGE_ACCESS_KEY and AZURE_STORAGE_CONNECTION_STRING, and use an identity"

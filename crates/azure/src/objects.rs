@@ -22,6 +22,7 @@ use object_store::{
 };
 
 use crate::blocks::{State, UploadName, block_list};
+use crate::credentials::Source;
 use crate::provider::{AzureProvider, with_query};
 
 /// The most that a batch deletes. Azure Storage REST API, "Blob Batch".
@@ -84,10 +85,13 @@ impl AzureObjects {
 
     /// Deletes as many keys as a batch takes, and answers in their order.
     async fn delete_batch(&self, keys: Vec<Path>) -> Vec<TheirResult<Path>> {
-        let asked = stream::iter(keys.clone().into_iter().map(Ok)).boxed();
-        let answers: Vec<_> = match keys.as_slice() {
-            [_] => Vec::new(),
-            _ => self.inner.delete_stream(asked).collect().await,
+        // A batch is a request of the container, which not every signature allows.
+        let is_batch = keys.len() > 1 && !matches!(*self.provider.source, Source::Signature(_));
+        let answers: Vec<_> = if is_batch {
+            let asked = stream::iter(keys.clone().into_iter().map(Ok)).boxed();
+            self.inner.delete_stream(asked).collect().await
+        } else {
+            Vec::new()
         };
         if let [Err(_)] = answers.as_slice() {
             // The batch was refused as a whole, which one request will tell as well.

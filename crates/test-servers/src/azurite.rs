@@ -29,7 +29,10 @@ const API_VERSION: &str = "2021-08-06";
 /// A blob storage over a temporary directory, with the account `devstoreaccount1` and one of its own. It checks shared keys and signatures of
 /// shared access, `Content-MD5` and preconditions.
 ///
-/// What Azure has and it has not: Microsoft's identities, blocks put from URLs, a right answer to a wrong CRC-64 (it answers 500).
+/// With TLS it also takes tokens of identities, whose claims it checks (`aud`, `iss`, `nbf`, `exp`) and whose signature it does not, and
+/// signs delegations for them.
+///
+/// What Azure has and it has not: roles of identities, blocks put from URLs, a right answer to a wrong CRC-64 (it answers 500).
 #[derive(Debug)]
 pub struct Azurite {
     process: Process,
@@ -56,6 +59,7 @@ impl Azurite {
             if https {
                 command.arg("--cert").arg(root.path().join("certificate.pem"));
                 command.arg("--key").arg(root.path().join("key.pem"));
+                command.args(["--oauth", "basic"]);
             }
             let (account, known) = WELL_KNOWN;
             command.env("AZURITE_ACCOUNTS", format!("{account}:{known};{}:{key}", Self::ACCOUNT));
