@@ -13,7 +13,7 @@ pub(crate) struct Cloud {
 }
 
 const PUBLIC: &str = "https://login.microsoftonline.com";
-/// The account of OneLake, whose containers are workspaces and have names of their own.
+/// The account of `OneLake`, whose containers are workspaces and have names of their own.
 const ONELAKE: &str = "fabric.microsoft.com";
 /// Accounts there have a zone in their names.
 const ZONES: &str = "storage.azure.net";

@@ -230,7 +230,7 @@ fn source(
             .with_help("set AZURE_STORAGE_ACCESS_KEY, or give the endpoint as https://host"));
     }
     let identity = Identity::resolve(config, place.authority)?;
-    Ok(Source::Chain(Chain::new(identity, sign_in_options(config, http))))
+    Ok(Source::Chain(Box::new(Chain::new(identity, sign_in_options(config, http)))))
 }
 
 /// Who signs in is not the storage: what MLflow's variables say of the certificates of the one does not hold for the other.
@@ -304,8 +304,7 @@ impl Place {
             place.account =
                 told.unwrap_or(if in_path.is_empty() { place.account } else { in_path.to_owned() });
         }
-        place.endpoint = url.as_str().trim_end_matches('/').to_owned();
-        Ok(place)
+        Ok(Place { endpoint: url.as_str().trim_end_matches('/').to_owned(), ..place })
     }
 
     fn describe(&self, source: &Source) -> Vec<(&'static str, String)> {

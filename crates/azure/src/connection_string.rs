@@ -46,7 +46,7 @@ impl ConnectionString {
             match name.trim().to_ascii_lowercase().as_str() {
                 "accountname" => parsed.account = Some(value),
                 "accountkey" => {
-                    parsed.key = Some(Key::parse(&value).ok_or("has an AccountKey that is no base 64")?)
+                    parsed.key = Some(Key::parse(&value).ok_or("has an AccountKey that is no base 64")?);
                 }
                 "sharedaccesssignature" => parsed.signature = Some(Secret::new(value)),
                 "blobendpoint" => parsed.endpoint = Some(value),

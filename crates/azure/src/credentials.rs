@@ -24,7 +24,7 @@ pub(crate) enum Source {
     /// A shared access signature.
     Signature(Arc<AzureCredential>),
     /// An identity of Microsoft Entra.
-    Chain(Chain),
+    Chain(Box<Chain>),
 }
 
 impl fmt::Debug for Source {

@@ -1,6 +1,6 @@
 //! Identities of Microsoft Entra, in the order of Azure's own libraries: client secret, workload identity, managed identity, Azure CLI.
 //!
-//! Sources: Azure Identity, "DefaultAzureCredential overview"; Microsoft Entra, "OAuth 2.0 client credentials flow" and "Workload identity
+//! Sources: Azure Identity, "Credential chains"; Microsoft Entra, "OAuth 2.0 client credentials flow" and "Workload identity
 //! federation"; "How to use managed identities for Azure resources on an Azure VM to acquire an access token"; "How to use managed
 //! identities for App Service and Azure Functions", section "REST endpoint reference".
 
@@ -19,7 +19,7 @@ use object_store::{BackoffConfig, RetryConfig};
 use tokio::sync::Mutex;
 
 /// Where a machine without an identity has nothing, or somebody who never answers.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a service that hands out tokens is asked again.
 const RETRIES: usize = 3;
 /// Requests that were on their way with the old token are refused until then.

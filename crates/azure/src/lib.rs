@@ -7,7 +7,7 @@
 //! | `wasb:`, `abfs:` | the same, with TLS too |
 //!
 //! The clouds of China (`core.chinacloudapi.cn`), of the government of the USA (`core.usgovcloudapi.net`) and of Germany
-//! (`core.cloudapi.de`), accounts in DNS zones (`account.z01.blob.storage.azure.net`) and OneLake (`onelake.dfs.fabric.microsoft.com`)
+//! (`core.cloudapi.de`), accounts in DNS zones (`account.z01.blob.storage.azure.net`) and `OneLake` (`onelake.dfs.fabric.microsoft.com`)
 //! are known by their names; others, and emulators, are reached at the option `endpoint` or the `BlobEndpoint` of a connection string.
 //! All is done by the Blob service, which serves accounts with a hierarchical namespace too.
 //!

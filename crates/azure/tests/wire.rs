@@ -7,8 +7,8 @@ mod common;
 use std::time::{Duration, SystemTime};
 
 use common::{
-    ACCOUNT, CONTAINER, Reply, Server, URI, account_signature, assert_error, header, open, path, place,
-    refusal, small_parts, token,
+    ACCOUNT, Reply, Server, URI, account_signature, assert_error, header, open, path, place, refusal, secure,
+    small_parts, token,
 };
 use mlflow_artifacts_core::{
     ArtifactStoreExt as _, CopyOptions, DeleteOptions, Deleted, ErrorKind, ListOptions, PartReceipt,
@@ -16,7 +16,7 @@ use mlflow_artifacts_core::{
 };
 use mlflow_artifacts_http::header::{HeaderMap, HeaderName};
 use mlflow_artifacts_http::{Body, HttpClient, HttpOptions, Method, Request};
-use test_servers::{Azurite, Effect, Fault};
+use test_servers::{Effect, Fault};
 
 /// Puts, reads, lists, copies and deletes something, in one piece and in parts.
 async fn works(store: &SharedStore) {
@@ -412,22 +412,17 @@ mod identities {
     /// With tokens that Azurite looks into.
     #[tokio::test]
     async fn an_identity_works_and_signs_for_others() {
-        let server = Azurite::start(true, &[CONTAINER]);
-        let directory = tempfile::tempdir().unwrap();
-        let certificate = directory.path().join("certificate.pem");
-        std::fs::write(&certificate, server.certificate().unwrap()).unwrap();
-        let login = Server::of_tokens(|_| token(), 3_600);
-        let config = StoreConfig::new().with("endpoint", format!("{}/{ACCOUNT}", server.url())).with_env(
-            [
-                ("IDENTITY_ENDPOINT", login.url()),
-                ("MLFLOW_TRACKING_SERVER_CERT_PATH", certificate.to_str().unwrap().to_owned()),
-            ]
-            .into_iter()
-            .collect(),
-        );
-        let store = open(URI, &config).unwrap();
+        let secure = secure();
+        let login = Server::of_tokens(|_| token(3_600), 3_600);
+        let store = secure.open(&[
+            ("IDENTITY_ENDPOINT", &login.url()),
+            ("MLFLOW_TRACKING_SERVER_CERT_PATH", secure.named()),
+        ]);
         works(&store).await;
-        let client = HttpClient::new(HttpOptions { ca_bundle: Some(certificate), ..HttpOptions::default() });
+        let client = HttpClient::new(HttpOptions {
+            ca_bundle: Some(secure.certificate.clone()),
+            ..HttpOptions::default()
+        });
         signs(&store, &client).await;
         let request = PresignRequest {
             path: path("a"),
@@ -446,10 +441,13 @@ async fn make(client: &HttpClient, signed: &SignedRequest, body: &'static str) -
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
         .collect();
     let method: Method = signed.method.parse().unwrap();
-    let body = if method == Method::PUT { Body::Bytes(body.into()) } else { Body::None };
-    let request =
-        Request::new(method, signed.url.parse().unwrap()).with_headers(headers).with_body(body).signed();
-    let answer = client.send(request).await.unwrap();
+    // A server may hang up on a connection just when it is used again.
+    let answer = client.retry(|| {
+        let body = if method == Method::PUT { Body::Bytes(body.into()) } else { Body::None };
+        let request = Request::new(method.clone(), signed.url.parse().unwrap()).with_headers(headers.clone());
+        client.send(request.with_body(body).signed())
+    });
+    let answer = answer.await.unwrap();
     (answer.status(), answer.text(1 << 20).await.unwrap())
 }
 
@@ -606,22 +604,16 @@ async fn a_transfer_may_take_so_long() {
 
 #[tokio::test]
 async fn certificates_are_those_that_mlflow_names() {
-    let server = Azurite::start(true, &[CONTAINER]);
-    let directory = tempfile::tempdir().unwrap();
-    let certificate = directory.path().join("certificate.pem");
-    std::fs::write(&certificate, server.certificate().unwrap()).unwrap();
-    let named = certificate.to_str().unwrap();
-    let store = |env: &[(&str, &str)]| {
-        let config = StoreConfig::new()
-            .with("endpoint", format!("{}/{ACCOUNT}", server.url()))
-            .with("access_key", server.key())
-            .with_env(env.iter().copied().collect());
-        open(URI, &config).unwrap()
-    };
-    works(&store(&[("MLFLOW_TRACKING_SERVER_CERT_PATH", named)])).await;
-    works(&store(&[("MLFLOW_TRACKING_INSECURE_TLS", "true")])).await;
-    works(&store(&[("REQUESTS_CA_BUNDLE", named)])).await;
-    let error = store(&[]).put_bytes(&path("a"), "content".into()).await.unwrap_err();
+    let secure = secure();
+    let key = ("AZURE_STORAGE_ACCESS_KEY", secure.server.key());
+    for variable in [
+        ("MLFLOW_TRACKING_SERVER_CERT_PATH", secure.named()),
+        ("MLFLOW_TRACKING_INSECURE_TLS", "true"),
+        ("REQUESTS_CA_BUNDLE", secure.named()),
+    ] {
+        works(&secure.open(&[key, variable])).await;
+    }
+    let error = secure.open(&[key]).put_bytes(&path("a"), "content".into()).await.unwrap_err();
     assert_error(&error, ErrorKind::Tls, &[]);
 }
 

@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,7 @@ use mlflow_artifacts_core::{
     ArtifactPath, Error, ErrorKind, Registry, Result, SharedStore, StoreConfig, UploadOptions,
 };
 use sha2::Sha256;
+use tempfile::TempDir;
 use test_servers::{Azurite, Effect, Fault, Recorded, Recorder};
 
 pub(crate) const CONTAINER: &str = "artifacts";
@@ -81,6 +83,34 @@ impl Place {
     }
 }
 
+/// Azurite with TLS, and a file with its certificate.
+pub(crate) struct Secure {
+    pub(crate) server: Azurite,
+    pub(crate) certificate: PathBuf,
+    _directory: TempDir,
+}
+
+pub(crate) fn secure() -> Secure {
+    let server = Azurite::start(true, &[CONTAINER]);
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = directory.path().join("certificate.pem");
+    std::fs::write(&certificate, server.certificate().unwrap()).unwrap();
+    Secure { server, certificate, _directory: directory }
+}
+
+impl Secure {
+    pub(crate) fn named(&self) -> &str {
+        self.certificate.to_str().unwrap()
+    }
+
+    /// A store with these variables.
+    pub(crate) fn open(&self, env: &[(&str, &str)]) -> SharedStore {
+        let endpoint = format!("{}/{ACCOUNT}", self.server.url());
+        let env = env.iter().copied().collect();
+        open(URI, &StoreConfig::new().with("endpoint", endpoint).with_env(env)).unwrap()
+    }
+}
+
 pub(crate) fn open(uri: &str, config: &StoreConfig) -> Result<SharedStore> {
     let mut registry = Registry::new();
     mlflow_artifacts_azure::register(&mut registry).unwrap();
@@ -133,15 +163,15 @@ pub(crate) fn account_signature(key: &str) -> String {
     format!("sv={version}&ss=b&srt=sco&sp={permissions}&se={expires}&sig={signature}")
 }
 
-/// A token with the claims that Azurite looks at. Nobody has signed it.
-pub(crate) fn token() -> String {
+/// A token with the claims that Azurite looks at, so many seconds good. Nobody has signed it.
+pub(crate) fn token(seconds: u64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let claims = serde_json::json!({
         "aud": "https://storage.azure.com",
         "iss": "https://sts.windows.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
         "iat": now - 60,
         "nbf": now - 60,
-        "exp": now + 3_600,
+        "exp": now + seconds,
         "oid": "canary-object",
         "tid": "ab1f708d-50f6-404c-a006-d71b2ac7a606",
     });
@@ -226,7 +256,7 @@ impl Server {
 fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply, notes: &Mutex<Vec<Asked>>) {
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let mut text = Vec::new();
-    let mut piece = [0; 1 << 16];
+    let mut piece = vec![0; 1 << 16];
     let (head, length) = loop {
         let Ok(read @ 1..) = stream.read(&mut piece) else { return };
         text.extend_from_slice(&piece[..read]);
@@ -254,7 +284,8 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply, notes: &Mutex<
     };
     let Reply(status, headers, body) = answer(&asked);
     notes.lock().unwrap().push(asked);
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let line = |(name, value): &(&str, String)| format!("{name}: {value}\r\n");
+    let headers = headers.iter().map(line).collect::<Vec<_>>().concat();
     let length = body.len();
     // It fails for a client that is gone.
     let _ = write!(
