@@ -2,9 +2,9 @@
 //!
 //! Sources: Azure Storage REST API, "Put Block", "Put Block List", "Get Block List".
 //!
-//! A blob has no uploads, only blocks that were put and not committed. The name of each begins with that of its upload, a random one, and
-//! ends with its number, which makes all of them equally long, as Azure wants it. Number 0 is no part: it says that the upload was given
-//! up, for Azure has no way to take blocks back.
+//! A blob has no uploads, only blocks that were put and not committed. The name of each begins with that of its upload, a random
+//! one, and ends with its number, which makes all of them equally long, as Azure wants it. Number 0 is no part: it says that the
+//! upload was given up, for Azure has no way to take blocks back.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -105,10 +105,10 @@ mod tests {
                 let block = |block: &String| format!("<Block><Name>{block}</Name><Size>1</Size></Block>");
                 blocks.iter().map(block).collect()
             };
+            let (committed, uncommitted) = (blocks(committed), blocks(uncommitted));
             format!(
-                "<BlockList><CommittedBlocks>{}</CommittedBlocks><UncommittedBlocks>{}</UncommittedBlocks></BlockList>",
-                blocks(committed),
-                blocks(uncommitted)
+                "<BlockList><CommittedBlocks>{committed}</CommittedBlocks>\
+                 <UncommittedBlocks>{uncommitted}</UncommittedBlocks></BlockList>"
             )
         };
         let mine = [one.block(1), one.block(2)];

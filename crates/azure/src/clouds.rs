@@ -4,8 +4,8 @@ use mlflow_artifacts_core::{ArtifactPath, ArtifactUri, Error, ErrorKind, Result}
 
 /// A cloud: what its hosts end in, and who signs its identities in.
 ///
-/// Sources: Microsoft Learn, "Storage account overview", section "Storage account endpoints"; "Azure Government: developer guide";
-/// "Azure China: developer guide"; Microsoft Entra, "National clouds".
+/// Sources: Microsoft Learn, "Storage account overview", section "Storage account endpoints"; "Azure Government: developer
+/// guide"; "Azure China: developer guide"; Microsoft Entra, "National clouds".
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cloud {
     pub(crate) suffix: &'static str,

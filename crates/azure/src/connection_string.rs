@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn settings_are_read_whatever_their_case_and_order() {
         let parsed = ConnectionString::parse(
-            "DefaultEndpointsProtocol=HTTPS;accountname=acct1;AccountKey=Y2FuYXJ5;EndpointSuffix=core.windows.net;\
-             QueueEndpoint=https://q;",
+            "DefaultEndpointsProtocol=HTTPS;accountname=acct1;AccountKey=Y2FuYXJ5;\
+             EndpointSuffix=core.windows.net;QueueEndpoint=https://q;",
         )
         .unwrap();
         assert_eq!((parsed.account.as_deref(), parsed.protocol.as_deref()), (Some("acct1"), Some("https")));

@@ -89,19 +89,20 @@ impl Source {
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Source::None => {
-                "the store was opened with the option anonymous: leave it out, and set AZURE_STORAGE_CONNECTION_STRING, \
-                 AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN"
+                "the store was opened with the option anonymous: leave it out, and set \
+                 AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN"
             }
             Source::Key(..) => {
-                "check the key in AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_CONNECTION_STRING, and that it is this account's"
+                "check the key in AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_CONNECTION_STRING, and that \
+                 it is this account's"
             }
             Source::Signature(_) => {
-                "check AZURE_STORAGE_SAS_TOKEN, or the signature in AZURE_STORAGE_CONNECTION_STRING: when it expires, \
-                 what it allows, and that it is for this container"
+                "check AZURE_STORAGE_SAS_TOKEN, or the signature in AZURE_STORAGE_CONNECTION_STRING: when it \
+                 expires, what it allows, and that it is for this container"
             }
             Source::Chain(_) => {
-                "check the identity (AZURE_CLIENT_ID, AZURE_TENANT_ID) and its role: reading wants Storage Blob Data Reader, \
-                 writing Storage Blob Data Contributor"
+                "check the identity (AZURE_CLIENT_ID, AZURE_TENANT_ID) and its role: reading wants Storage \
+                 Blob Data Reader, writing Storage Blob Data Contributor"
             }
         }
     }

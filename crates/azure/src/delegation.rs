@@ -51,11 +51,12 @@ impl AzureProvider {
 
     async fn ask_for_delegation(&self, start: SystemTime, expiry: SystemTime) -> Result<Delegation> {
         let wanted = format!(
-            "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{}</Start><Expiry>{}</Expiry></KeyInfo>",
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
+             <KeyInfo><Start>{}</Start><Expiry>{}</Expiry></KeyInfo>",
             timestamp(start)?,
             timestamp(expiry)?
         );
-        let address = format!("{}/?restype=service&comp=userdelegationkey", self.endpoint());
+        let address = format!("{}/?restype=service&comp=userdelegationkey", self.endpoint);
         let answer = self.call(Method::POST, &address, &HeaderMap::new(), Bytes::from(wanted).into()).await;
         let answer = answer.map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied => error.with_help(

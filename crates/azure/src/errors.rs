@@ -19,7 +19,8 @@ pub(crate) fn refine(error: Error, headers: &HeaderMap, source: &Source) -> Erro
     let (kind, help) = match code.as_str() {
         "ContainerNotFound" | "ContainerDisabled" | "FilesystemNotFound" => (
             Kind::InvalidUri,
-            "create the container, or correct the URI; check the BlobEndpoint in AZURE_STORAGE_CONNECTION_STRING",
+            "create the container, or correct the URI; check the BlobEndpoint in \
+             AZURE_STORAGE_CONNECTION_STRING",
         ),
         "ContainerBeingDeleted" => (Kind::InvalidUri, "the container is being deleted: choose another one"),
         "AccountBeingCreated" | "AccountIsDisabled" | "ResourceTypeMismatch" => {
@@ -66,7 +67,8 @@ pub(crate) fn refine(error: Error, headers: &HeaderMap, source: &Source) -> Erro
         }
         "InvalidBlobOrBlock" => (
             Kind::InvalidArgument,
-            "another program left blocks of other names for this blob: write it once in one piece, or wait a week",
+            "another program left blocks of other names for this blob: write it once in one piece, \
+             or wait a week",
         ),
         "LeaseIdMissing" | "LeaseIdMismatchWithBlobOperation" | "LeaseLost" => {
             (Kind::PermissionDenied, "somebody has a lease on the blob: wait until it ends, or break it")
@@ -100,7 +102,8 @@ fn permission(code: &str, source: &Source) -> &'static str {
         // Also what a firewall says.
         "AuthorizationFailure" | "AuthorizationSourceIPMismatch" => match source {
             Source::Key(..) => {
-                "check the key in AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_CONNECTION_STRING, and the account's firewall"
+                "check the key in AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_CONNECTION_STRING, and the \
+                 account's firewall"
             }
             Source::Chain(_) => {
                 "check the account's firewall, and the roles of the identity (AZURE_CLIENT_ID)"
@@ -108,7 +111,8 @@ fn permission(code: &str, source: &Source) -> &'static str {
             _ => source.help(),
         },
         "KeyBasedAuthenticationNotPermitted" => {
-            "the account takes no keys: unset AZURE_STORAGE_ACCESS_KEY and AZURE_STORAGE_CONNECTION_STRING, and use an identity"
+            "the account takes no keys: unset AZURE_STORAGE_ACCESS_KEY and AZURE_STORAGE_CONNECTION_STRING, \
+             and use an identity"
         }
         "AuthorizationProtocolMismatch" => "the signature in AZURE_STORAGE_SAS_TOKEN wants https",
         _ => source.help(),

@@ -1,4 +1,5 @@
-//! Identities of Microsoft Entra, in the order of Azure's own libraries: client secret, workload identity, managed identity, Azure CLI.
+//! Identities of Microsoft Entra, in the order of Azure's own libraries: client secret, workload identity, managed identity,
+//! Azure CLI.
 //!
 //! Sources: Azure Identity, "Credential chains"; Microsoft Entra, "OAuth 2.0 client credentials flow" and "Workload identity
 //! federation"; "How to use managed identities for Azure resources on an Azure VM to acquire an access token"; "How to use managed
@@ -174,8 +175,9 @@ impl Chain {
             }
         }
         let message = format!("no Azure credentials were found ({})", told.join("; "));
-        let help = "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_CLIENT_ID, \
-                    AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or run az login; for a public container set the option anonymous";
+        let help = "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, \
+                    or AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or run az login; for a public \
+                    container set the option anonymous";
         Err(Error::new(ErrorKind::Unauthenticated, message).with_help(help))
     }
 

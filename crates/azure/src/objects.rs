@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use mlflow_artifacts_http::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use mlflow_artifacts_http::{Method, Response};
+use mlflow_artifacts_object_store::from_object_store;
 use object_store::azure::{AzureCredential, MicrosoftAzure};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
@@ -71,6 +72,17 @@ fn theirs(error: Error, path: &Path) -> object_store::Error {
     }
 }
 
+/// The same error for each key.
+fn refused(keys: Vec<Path>, error: &Error) -> Vec<TheirResult<Path>> {
+    let each = |key| {
+        let error = Error::new(error.kind(), error.message())
+            .with_retry(error.retry())
+            .with_help(error.help().unwrap_or("try again"));
+        Err(theirs(error, &key))
+    };
+    keys.into_iter().map(each).collect()
+}
+
 impl AzureObjects {
     async fn delete_one(&self, key: Path) -> TheirResult<Path> {
         let address = self.provider.address(&key);
@@ -93,10 +105,12 @@ impl AzureObjects {
         } else {
             Vec::new()
         };
-        if let [Err(_)] = answers.as_slice() {
-            // The batch was refused as a whole, which one request will tell as well.
-            return answers;
-        }
+        let answers: Vec<_> = match <[_; 1]>::try_from(answers) {
+            // The batch was refused as a whole.
+            Ok([Err(error)]) => return refused(keys, &from_object_store(error)),
+            Ok([answer]) => vec![answer],
+            Err(answers) => answers,
+        };
         // What a batch says of a key is a number: the key's own request says why.
         let answers = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
         let deleted = keys.into_iter().zip(answers).map(|(key, answer)| async move {

@@ -63,10 +63,6 @@ impl fmt::Debug for AzureProvider {
 }
 
 impl AzureProvider {
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
     /// Now, by the service's clock.
     pub(crate) fn time(&self) -> SystemTime {
         let skew = self.skew.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Signatures: Shared Key, and shared access signatures of one blob.
 //!
-//! Sources: Azure Storage REST API, "Authorize with Shared Key", "Create a service SAS" and "Create a user delegation SAS", sections
-//! "Version 2020-12-06 and later".
+//! Sources: Azure Storage REST API, "Authorize with Shared Key", "Create a service SAS" and "Create a user delegation SAS",
+//! sections "Version 2020-12-06 and later".
 
 use std::fmt;
 use std::time::SystemTime;

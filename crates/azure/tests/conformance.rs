@@ -20,7 +20,7 @@ const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         case: "parts::two_uploads_of_one_path_do_not_mix",
-        reason: "committing one upload's blocks discards those of all others to the blob: the second one fails",
+        reason: "committing the blocks of one upload discards those of all others to the blob",
     },
     Deviation {
         case: "parts::an_upload_is_aborted_by_a_second_handle",
@@ -28,7 +28,7 @@ const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         case: "parts::a_completed_upload_is_over",
-        reason: "blocks are taken at any time; that they are of no use is found when the upload is resumed or completed",
+        reason: "blocks are taken at any time; that they are of no use is found when the upload is completed",
     },
     Deviation { case: "names::an_encoded_name_is_another_name", reason: "one of the names has a backslash" },
     Deviation { case: "names::backslash", reason: "Azure takes it for a slash: such names are refused" },

@@ -321,7 +321,11 @@ mod identities {
         }
         let directory = tempfile::tempdir().unwrap();
         let command = directory.path().join("az");
-        let answer = r#"{"accessToken": "token-of-az", "expiresOn": "2999-01-01 00:00:00.000000", "tokenType": "Bearer"}"#;
+        let answer = serde_json::json!({
+            "accessToken": "token-of-az",
+            "expiresOn": "2999-01-01 00:00:00.000000",
+            "tokenType": "Bearer",
+        });
         let notes = directory.path().join("notes");
         let script = format!("#!/bin/sh\necho \"$@\" >> '{}'\necho '{answer}'\n", notes.display());
         std::fs::write(&command, script).unwrap();
@@ -631,16 +635,17 @@ async fn folders_are_no_files() {
         }
         let blob = |name: &str, more: &str| {
             format!(
-                "<Blob><Name>run/1/{name}</Name><Properties><Last-Modified>Fri, 20 Nov 2026 10:00:00 GMT</Last-Modified>\
-                 <Etag>0x1</Etag><Content-Length>0</Content-Length><Content-Type>x/y</Content-Type>{more}</Blob>"
+                "<Blob><Name>run/1/{name}</Name><Properties>\
+                 <Last-Modified>Fri, 20 Nov 2026 10:00:00 GMT</Last-Modified><Etag>0x1</Etag>\
+                 <Content-Length>0</Content-Length><Content-Type>x/y</Content-Type>{more}</Blob>"
             )
         };
         let folder = "</Properties><Metadata><hdi_isfolder>true</hdi_isfolder></Metadata>";
         let directory = "<ResourceType>directory</ResourceType></Properties>";
         let blobs = [blob("d", folder), blob("d/e", directory), blob("d/file", "</Properties>")].concat();
         let body = format!(
-            "<?xml version=\"1.0\"?><EnumerationResults><Prefix>run/1/</Prefix><Blobs>{blobs}</Blobs><NextMarker/>\
-             </EnumerationResults>"
+            "<?xml version=\"1.0\"?><EnumerationResults><Prefix>run/1/</Prefix><Blobs>{blobs}</Blobs>\
+             <NextMarker/></EnumerationResults>"
         );
         Reply(200, vec![("content-type", "application/xml".to_owned())], body)
     });

@@ -34,8 +34,8 @@ tokio::task_local! {
     static MORE_HEADERS: Vec<(HeaderName, HeaderValue)>;
 }
 
-/// Sends a request of a provider's own once, as those of `object_store` are sent: prepared by it, and, if it is a `PUT`, under the
-/// conditions of the operation. A refusal is the error that the provider makes of it.
+/// Sends a request of a provider's own once, as those of `object_store` are sent: prepared by it, and, if it is a `PUT`, under
+/// the conditions of the operation. A refusal is the error that the provider makes of it.
 pub async fn send(
     client: &HttpClient,
     provider: &dyn Provider,
@@ -262,8 +262,8 @@ impl http_body::Body for StreamedBody {
     }
 }
 
-/// A page of a listing without what stands for a folder and is no artifact: keys that end in a slash, of which `object_store` would
-/// take the slash away and say that there is a file, and the blobs that Hadoop marks.
+/// A page of a listing without what stands for a folder and is no artifact: keys that end in a slash, of which `object_store`
+/// would take the slash away and say that there is a file, and the blobs that Hadoop marks.
 fn without_folders(page: &str) -> String {
     const ENTRIES: [(&str, &str, &str); 3] = [
         ("<Contents>", "</Contents>", "/</Key>"),
