@@ -29,9 +29,6 @@ const API_VERSION: &str = "2021-08-06";
 /// A blob storage over a temporary directory, with the account `devstoreaccount1` and one of its own. It checks shared keys and signatures of
 /// shared access, `Content-MD5` and preconditions.
 ///
-/// With TLS it also takes tokens of identities, whose claims it checks (`aud`, `iss`, `nbf`, `exp`) and whose signature it does not, and
-/// signs delegations for them.
-///
 /// What Azure has and it has not: roles of identities, blocks put from URLs, a right answer to a wrong CRC-64 (it answers 500).
 #[derive(Debug)]
 pub struct Azurite {
@@ -48,6 +45,16 @@ impl Azurite {
 
     /// Starts one whose two accounts have these containers, with TLS if it is to be `https`. The first use installs it.
     pub fn start(https: bool, containers: &[&str]) -> Self {
+        Self::launch(https, &[], containers)
+    }
+
+    /// Starts one with TLS that takes tokens of identities too: it checks their claims (`aud`, `iss`, `nbf`, `exp`), not their
+    /// signature, and hands out keys for delegations. It calls a wrong key of an account malformed.
+    pub fn with_identities(containers: &[&str]) -> Self {
+        Self::launch(true, &["--oauth", "basic"], containers)
+    }
+
+    fn launch(https: bool, arguments: &[&str], containers: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for Azurite: {error}"));
         let key = STANDARD.encode(rand::random::<[u8; 32]>());
         let certificate = https.then(|| write_certificate(root.path()));
@@ -59,8 +66,8 @@ impl Azurite {
             if https {
                 command.arg("--cert").arg(root.path().join("certificate.pem"));
                 command.arg("--key").arg(root.path().join("key.pem"));
-                command.args(["--oauth", "basic"]);
             }
+            command.args(arguments);
             let (account, known) = WELL_KNOWN;
             command.env("AZURITE_ACCOUNTS", format!("{account}:{known};{}:{key}", Self::ACCOUNT));
         });

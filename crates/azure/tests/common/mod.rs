@@ -91,7 +91,7 @@ pub(crate) struct Secure {
 }
 
 pub(crate) fn secure() -> Secure {
-    let server = Azurite::start(true, &[CONTAINER]);
+    let server = Azurite::with_identities(&[CONTAINER]);
     let directory = tempfile::tempdir().unwrap();
     let certificate = directory.path().join("certificate.pem");
     std::fs::write(&certificate, server.certificate().unwrap()).unwrap();
