@@ -7,7 +7,7 @@ use crate::process::{Outcome, cargo, command, fail, run};
 use crate::{root, target};
 
 /// Programs of the system, with the Debian package that has them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("c++", "g++"),
     ("valgrind", "valgrind"),
     ("abidiff", "abigail-tools"),
@@ -15,9 +15,6 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("cmake", "cmake"),
     ("readelf", "binutils"),
     ("setpriv", "util-linux"),
-    // What Azurite runs on and is installed with.
-    ("node", "nodejs"),
-    ("npm", "npm"),
     ("mount", "mount"),
 ];
 

@@ -12,6 +12,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::time::{sleep, timeout};
 
 use crate::config::Proxies;
+use crate::deadline::Deadline;
 use crate::error::transport_error;
 use crate::trace::Trace;
 use crate::upload::{Upload, prepare};
@@ -83,12 +84,13 @@ impl HttpClient {
         let headers = request.all_headers()?;
         let builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
         let (builder, upload) = prepare(builder, std::mem::replace(&mut request.body, Body::None));
-        let answer = self.await_answer(builder.send(), upload).await;
-        match answer {
+        let deadline = self.options.transfer_timeout.map(Deadline::after);
+        let answer = Deadline::hold(deadline, self.await_answer(builder.send(), upload)).await;
+        match answer.flatten() {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 trace.answered(&response);
-                Ok(Response::new(response, request, self.options.read_timeout))
+                Ok(Response::new(response, request, self.options.read_timeout, deadline))
             }
             Err(error) => {
                 trace.failed(&error);

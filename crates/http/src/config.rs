@@ -15,6 +15,8 @@ pub struct HttpOptions {
     pub read_timeout: Duration,
     /// For the answer after the last byte of a body: the server may hash it, or move it to other storage, first.
     pub commit_timeout: Duration,
+    /// For a request with its body and the body of its answer, however much moves; none where it is not set.
+    pub transfer_timeout: Option<Duration>,
     /// How often a request is repeated after it failed for a passing reason.
     pub retries: usize,
     /// A PEM file, or a directory of them, with the only certificate authorities to trust. Without it those of the system
@@ -62,6 +64,7 @@ impl Default for HttpOptions {
             connect_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_mins(2),
             commit_timeout: Duration::from_mins(15),
+            transfer_timeout: None,
             retries: 7,
             ca_bundle: None,
             ignore_tls: false,
@@ -134,6 +137,14 @@ pub const KEYS: &[ConfigKey] = &[
     },
 ];
 
+/// How long a transfer may take, to stand among the options of a backend for which MLflow has that variable.
+pub const TRANSFER_TIMEOUT: ConfigKey = key(
+    "transfer_timeout",
+    &["MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"],
+    None,
+    "Seconds that a request, its body and its answer's included, may take; -1 or nothing for no limit.",
+);
+
 impl HttpOptions {
     /// The options that `config`, resolved with keys that include [`KEYS`], sets. Fails with
     /// [`InvalidConfig`](mlflow_artifacts_core::ErrorKind::InvalidConfig).
@@ -151,6 +162,7 @@ impl HttpOptions {
             connect_timeout: seconds("connect_timeout", defaults.connect_timeout)?,
             read_timeout: seconds("read_timeout", defaults.read_timeout)?,
             commit_timeout: seconds("commit_timeout", defaults.commit_timeout)?,
+            transfer_timeout: transfer_timeout(config)?,
             retries: config
                 .number("retries", 0..=20)?
                 .map_or(defaults.retries, |retries| usize::try_from(retries).unwrap_or(20)),
@@ -164,6 +176,16 @@ impl HttpOptions {
             ..defaults
         })
     }
+}
+
+/// MLflow's -1 stands for no limit.
+fn transfer_timeout(config: &ResolvedConfig) -> Result<Option<Duration>> {
+    const NAME: &str = TRANSFER_TIMEOUT.name;
+    if config.get(NAME).is_some_and(|told| told.trim() == "-1") {
+        return Ok(None);
+    }
+    let told = config.number(NAME, 1..=604_800)?;
+    Ok(told.map(Duration::from_secs))
 }
 
 impl Proxies {
@@ -186,12 +208,27 @@ impl Proxies {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use mlflow_artifacts_core::{ArtifactUri, ErrorKind, StoreConfig};
 
     use super::*;
 
     fn resolve(config: &StoreConfig) -> Result<HttpOptions> {
-        HttpOptions::resolve(&config.resolve(&ArtifactUri::parse("xx://h").unwrap(), KEYS).unwrap())
+        static ALL: LazyLock<Vec<ConfigKey>> =
+            LazyLock::new(|| KEYS.iter().copied().chain([TRANSFER_TIMEOUT]).collect());
+        HttpOptions::resolve(&config.resolve(&ArtifactUri::parse("xx://h").unwrap(), &ALL).unwrap())
+    }
+
+    #[test]
+    fn a_transfer_may_have_a_limit() {
+        let told = |value: &str| resolve(&StoreConfig::new().with("transfer_timeout", value));
+        assert_eq!(told("600").unwrap().transfer_timeout, Some(Duration::from_mins(10)));
+        assert_eq!(told("-1").unwrap().transfer_timeout, None);
+        for nonsense in ["0", "-2", "soon"] {
+            let error = told(nonsense).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{nonsense}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@
 
 mod client;
 mod config;
+mod deadline;
 mod error;
 mod request;
 mod response;
@@ -36,7 +37,7 @@ mod trace;
 mod upload;
 
 pub use client::{ATTEMPTS_AT_A_STRANGER, HttpClient};
-pub use config::{HttpOptions, KEYS, Proxies};
+pub use config::{HttpOptions, KEYS, Proxies, TRANSFER_TIMEOUT};
 pub use error::{is_unsent, one_line, xml_error};
 pub use request::{Body, Credential, Request, same_origin};
 pub use reqwest::Method;

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::Request;
 use crate::client::silence;
+use crate::deadline::Deadline;
 use crate::error::{status_error, transport_error};
 
 /// How much of an error's body is read.
@@ -23,6 +24,7 @@ pub struct Response {
     /// What was asked, without its body.
     request: Request,
     read_timeout: Duration,
+    deadline: Option<Deadline>,
 }
 
 impl fmt::Debug for Response {
@@ -32,8 +34,13 @@ impl fmt::Debug for Response {
 }
 
 impl Response {
-    pub(crate) fn new(inner: reqwest::Response, request: Request, read_timeout: Duration) -> Self {
-        Response { inner, request, read_timeout }
+    pub(crate) fn new(
+        inner: reqwest::Response,
+        request: Request,
+        read_timeout: Duration,
+        deadline: Option<Deadline>,
+    ) -> Self {
+        Response { inner, request, read_timeout, deadline }
     }
 
     /// The status code.
@@ -71,9 +78,10 @@ impl Response {
     /// The body as it comes. A connection that is cut, a body that is shorter than announced, and a silence end it with an
     /// error that is [`Transient`](mlflow_artifacts_core::Retry::Transient).
     pub fn stream(self) -> ByteStream {
-        let patience = self.read_timeout;
+        let (patience, deadline) = (self.read_timeout, self.deadline);
         let next = move |mut body: stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>| async move {
-            let piece = timeout(patience, body.try_next()).await.map_err(|_| silence(patience))?;
+            let piece = Deadline::hold(deadline, timeout(patience, body.try_next())).await?;
+            let piece = piece.map_err(|_| silence(patience))?;
             Ok(piece.map_err(transport_error)?.map(|piece| (piece, body)))
         };
         stream::try_unfold(self.inner.bytes_stream().boxed(), next).boxed()

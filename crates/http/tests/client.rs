@@ -245,6 +245,30 @@ mod deadlines {
         assert_eq!(text(&impatient(), get(server.url("/"))).await.unwrap().1, "xxxxxx");
     }
 
+    /// However much moves: neither the answer's beginning nor its pieces put the end off.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_transfer_that_has_a_limit_ends_with_it() {
+        let options = HttpOptions { transfer_timeout: Some(SHORT), ..HttpOptions::default() };
+        let client = client(options);
+        let words = ["took longer than 0.25 s", "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"];
+        let dripping = Server::start(|mut stream| async move {
+            head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n").await.unwrap();
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(SHORT / 5).await;
+            }
+        })
+        .await;
+        let error = text(&client, get(dripping.url("/"))).await.unwrap_err();
+        assert_error(&error, ErrorKind::Timeout, &words);
+        assert_eq!(error.retry(), Retry::Never);
+        let late = slow(LONG).await;
+        for body in bodies() {
+            let error = client.send(put(late.url("/"), body)).await.unwrap_err();
+            assert_error(&error, ErrorKind::Timeout, &words);
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn an_answer_after_a_body_may_take_its_time() {
         let server = slow(SHORT * 2).await;

@@ -34,6 +34,37 @@ tokio::task_local! {
     static MORE_HEADERS: Vec<(HeaderName, HeaderValue)>;
 }
 
+/// Sends a request of a provider's own once, as those of `object_store` are sent: prepared by it, and, if it is a `PUT`, under
+/// the conditions of the operation. A refusal is the error that the provider makes of it.
+pub async fn send(
+    client: &HttpClient,
+    provider: &dyn Provider,
+    mut request: HttpRequest,
+) -> Result<Response> {
+    if request.method() == Method::PUT {
+        add_headers(&mut request);
+    }
+    let response = client.send(prepared(provider, request).await?).await?;
+    if response.status() < 300 {
+        return Ok(response);
+    }
+    let headers = response.headers().clone();
+    Err(provider.refine(response.into_error().await, &headers))
+}
+
+/// Adds what the operation wants in its requests.
+fn add_headers(request: &mut HttpRequest) {
+    let _ = MORE_HEADERS.try_with(|more| request.headers_mut().extend(more.iter().cloned()));
+}
+
+/// The request as it is sent.
+async fn prepared(provider: &dyn Provider, mut request: HttpRequest) -> Result<Request> {
+    // Whoever sends the body says so, and nobody signs it.
+    request.headers_mut().remove(CONTENT_LENGTH);
+    provider.prepare(&mut request).await?;
+    to_request(request)
+}
+
 /// Runs `operation` with these headers in each of its requests.
 pub(crate) async fn with_headers<T>(
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -87,12 +118,10 @@ impl HttpService for Shared {
 
 impl Service {
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse> {
-        // Whoever sends the body says so, and nobody signs it.
-        request.headers_mut().remove(CONTENT_LENGTH);
-        let _ = MORE_HEADERS.try_with(|more| request.headers_mut().extend(more.iter().cloned()));
-        self.provider.prepare(&mut request).await?;
         let answer = Answer::of(&request);
-        let response = self.client.send(to_request(request)?).await.map_err(|error| self.unheard(error))?;
+        add_headers(&mut request);
+        let request = prepared(&*self.provider, request).await?;
+        let response = self.client.send(request).await.map_err(|error| self.unheard(error))?;
         let status = response.status();
         if status < 300 {
             return match answer {
@@ -240,11 +269,14 @@ impl http_body::Body for StreamedBody {
     }
 }
 
-/// A page of a listing without the keys that end in a slash, which are no artifacts: `object_store` would take the slash away and
-/// say that there is a file.
+/// A page of a listing without what stands for a folder and is no artifact: keys that end in a slash, of which `object_store`
+/// would take the slash away and say that there is a file, and the blobs that Hadoop marks.
 fn without_folders(page: &str) -> String {
-    const ENTRIES: [(&str, &str, &str); 2] =
-        [("<Contents>", "</Contents>", "/</Key>"), ("<Blob>", "</Blob>", "/</Name>")];
+    const ENTRIES: [(&str, &str, &str); 3] = [
+        ("<Contents>", "</Contents>", "/</Key>"),
+        ("<Blob>", "</Blob>", "/</Name>"),
+        ("<Blob>", "</Blob>", "<hdi_isfolder>true</"),
+    ];
     let mut kept = page.to_owned();
     for (begin, end, folder) in ENTRIES {
         if !kept.contains(folder) {
@@ -274,5 +306,8 @@ mod tests {
         let kept = "<R><Contents><Key>a/b</Key></Contents><IsTruncated/></R>";
         assert_eq!(without_folders(page), kept);
         assert_eq!(without_folders(kept), kept);
+        let file = "<Blob><Name>a/b</Name><Metadata><x>1</x></Metadata></Blob>";
+        let folder = "<Blob><Name>a</Name><Metadata><hdi_isfolder>true</hdi_isfolder></Metadata></Blob>";
+        assert_eq!(without_folders(&format!("<B>{folder}{file}</B>")), format!("<B>{file}</B>"));
     }
 }

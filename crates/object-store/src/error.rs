@@ -35,8 +35,8 @@ impl fmt::Display for Carried {
 
 impl StdError for Carried {}
 
-/// The error that an operation of `object_store` ended with.
-pub(crate) fn from_object_store(error: object_store::Error) -> Error {
+/// The error that an operation of `object_store` ended with: ours, as it was, if it went in as one.
+pub fn from_object_store(error: object_store::Error) -> Error {
     use object_store::Error as Theirs;
     let error = match as_it_was(error) {
         Ok(ours) => return ours,

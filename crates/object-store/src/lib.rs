@@ -28,6 +28,7 @@
 
 mod as_object_store;
 mod connector;
+mod content_type;
 mod download;
 mod error;
 mod list;
@@ -36,7 +37,9 @@ mod store;
 mod upload;
 
 pub use as_object_store::AsObjectStore;
-pub use connector::{Provider, connector};
+pub use connector::{Provider, connector, send};
+pub use content_type::content_type;
+pub use error::from_object_store;
 pub use provider::{PendingUploads, Signing};
 pub use store::{BucketStore, key_of};
 pub use upload::upload_id;

