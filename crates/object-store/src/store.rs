@@ -42,6 +42,7 @@ pub(crate) struct Bucket {
     pub(crate) pending: Option<Arc<dyn PendingUploads>>,
     signing: Option<Arc<dyn Signing>>,
     conditions: Capabilities,
+    unconditional_parts: bool,
     describes: Vec<(&'static str, String)>,
     attributes: AttributesOf,
 }
@@ -93,6 +94,7 @@ impl BucketStore {
             pending: None,
             signing: None,
             conditions: Capabilities::empty(),
+            unconditional_parts: false,
             describes: Vec::new(),
             attributes: AttributesOf(Arc::new(|_| Attributes::new())),
         })))
@@ -134,6 +136,12 @@ impl BucketStore {
         self.change(|bucket| bucket.conditions = conditions)
     }
 
+    /// The server keeps the conditions of single requests only: what goes in parts has none.
+    #[must_use]
+    pub fn with_unconditional_parts(self) -> Self {
+        self.change(|bucket| bucket.unconditional_parts = true)
+    }
+
     /// What [`ArtifactStore::describe`] tells.
     #[must_use]
     pub fn with_description(self, describes: Vec<(&'static str, String)>) -> Self {
@@ -171,6 +179,7 @@ impl Bucket {
             pending: self.pending.clone(),
             signing: self.signing.clone(),
             conditions: self.conditions,
+            unconditional_parts: self.unconditional_parts,
             describes: self.describes.clone(),
             attributes: self.attributes.clone(),
         }
@@ -258,6 +267,17 @@ impl Bucket {
             PutMode::IfMatch(_) => Capabilities::REPLACE_IF_MATCH,
         };
         if self.conditions.contains(needed) { Ok(()) } else { Err(self.unsupported(operation)) }
+    }
+
+    /// Fails unless the server keeps the condition when parts become an object.
+    pub(crate) fn check_mode_of_parts(&self, mode: &PutMode) -> Result<()> {
+        self.check_mode("begin_upload", mode)?;
+        if self.unconditional_parts && *mode != PutMode::Overwrite {
+            return Err(self.unsupported("begin_upload").with_help(
+                "an upload in parts has no condition here: write it in one request, or with larger parts, or without condition",
+            ));
+        }
+        Ok(())
     }
 
     async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {

@@ -80,7 +80,9 @@ impl Writing<'_> {
                 PutMode::Overwrite => object_store::PutMode::Overwrite,
                 PutMode::CreateNew => object_store::PutMode::Create,
                 PutMode::IfMatch(etag) => {
-                    object_store::PutMode::Update(UpdateVersion { e_tag: Some(etag.clone()), version: None })
+                    // Where objects have versions to compare, they are their etags.
+                    let etag = Some(etag.clone());
+                    object_store::PutMode::Update(UpdateVersion { e_tag: etag.clone(), version: etag })
                 }
             },
             attributes: self.bucket.attributes(self.path),
@@ -261,7 +263,7 @@ impl BucketUpload {
         options: UploadOptions,
     ) -> Result<Self> {
         let parts = bucket.parts.clone().ok_or_else(|| unsupported(bucket, "begin_upload"))?;
-        bucket.check_mode("begin_upload", &options.mode)?;
+        bucket.check_mode_of_parts(&options.mode)?;
         if !options.properties.is_empty() {
             return Err(unsupported(bucket, "begin_upload with properties"));
         }
