@@ -43,6 +43,7 @@ pub(crate) struct Bucket {
     signing: Option<Arc<dyn Signing>>,
     conditions: Capabilities,
     unconditional_parts: bool,
+    pub(crate) most_read: Option<u64>,
     describes: Vec<(&'static str, String)>,
     attributes: AttributesOf,
 }
@@ -95,6 +96,7 @@ impl BucketStore {
             signing: None,
             conditions: Capabilities::empty(),
             unconditional_parts: false,
+            most_read: None,
             describes: Vec::new(),
             attributes: AttributesOf(Arc::new(|_| Attributes::new())),
         })))
@@ -142,6 +144,12 @@ impl BucketStore {
         self.change(|bucket| bucket.unconditional_parts = true)
     }
 
+    /// One request reads at most so many bytes, at least 1: what is larger is read by several, one after the other.
+    #[must_use]
+    pub fn with_reads_of_at_most(self, bytes: u64) -> Self {
+        self.change(|bucket| bucket.most_read = Some(bytes.max(1)))
+    }
+
     /// What [`ArtifactStore::describe`] tells.
     #[must_use]
     pub fn with_description(self, describes: Vec<(&'static str, String)>) -> Self {
@@ -180,6 +188,7 @@ impl Bucket {
             signing: self.signing.clone(),
             conditions: self.conditions,
             unconditional_parts: self.unconditional_parts,
+            most_read: self.most_read,
             describes: self.describes.clone(),
             attributes: self.attributes.clone(),
         }
