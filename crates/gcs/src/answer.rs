@@ -106,8 +106,8 @@ fn refusal(text: &str) -> (Option<String>, String) {
         Some(code) => (Some(code), of("/error_description")),
         None => (of("/error/status"), of("/error/message")),
     };
-    let parts = [code.clone(), message];
-    let told: String = parts.iter().flatten().map(|part| format!(": {part}")).collect();
+    let told = [code.clone(), message].into_iter().flatten();
+    let told = told.fold(String::new(), |told, part| told + ": " + &part);
     (code, told)
 }
 

@@ -30,6 +30,9 @@ const LARGEST_PART: u64 = 5 << 30;
 /// The size of parts where nobody chose one.
 const USUAL_PART: u64 = 8 << 20;
 
+/// The least and the most bytes of one request of a download: a unit of Google's library, and as much as an object can have.
+const DOWNLOAD_CHUNKS: std::ops::RangeInclusive<u64> = 256 << 10..=5 << 40;
+
 /// Instead of no deadline at all: the longest silence that the system can watch a connection for.
 const FOREVER: Duration = Duration::from_hours(20 * 24);
 
@@ -107,7 +110,7 @@ const OWN_KEYS: &[ConfigKey] = &[
         "download_chunk_size",
         &["MLFLOW_GCS_DOWNLOAD_CHUNK_SIZE"],
         None,
-        "The most bytes that one request of a download asks for.",
+        "The most bytes that one request of a download asks for, from 256 KiB.",
     ),
     key(
         "timeout",
@@ -184,7 +187,11 @@ impl StoreFactory for GcsFactory {
             .with_unconditional_parts()
             .with_description(describes)
             .with_attributes(content_type);
-        Ok(Arc::new(if can_sign { store.with_signing(provider) } else { store }))
+        let store = if can_sign { store.with_signing(provider) } else { store };
+        Ok(Arc::new(match config.number("download_chunk_size", DOWNLOAD_CHUNKS)? {
+            Some(most) => store.with_reads_of_at_most(most),
+            None => store,
+        }))
     }
 }
 
@@ -251,7 +258,8 @@ fn source(config: &ResolvedConfig, place: &Place, client: &Arc<HttpClient>) -> R
     let metadata = (!config.switch("no_gce_check")?)
         .then(|| Metadata::new(client.options(), config.get("metadata_host"), config.get("metadata_ip")));
     let home = config.env().get("HOME").map(PathBuf::from);
-    Ok(Source::Default(Defaults::new(Arc::clone(client), named, path("gcloud_directory"), home, metadata)))
+    let defaults = Defaults::new(Arc::clone(client), named, path("gcloud_directory"), home, metadata);
+    Ok(Source::Default(Box::new(defaults)))
 }
 
 /// A bucket, where it is, and what of it is the store's root.
@@ -332,7 +340,7 @@ fn check_bucket(bucket: &str) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use mlflow_artifacts_core::{EnvSource, StoreConfig};
+    use mlflow_artifacts_core::{EnvSource, StoreConfig, UploadOptions};
 
     use super::*;
 
@@ -404,7 +412,7 @@ mod tests {
         };
         for size in [SMALLEST_PART, 6 << 20, USUAL_PART, 64 << 20, LARGEST_PART] {
             let limits = limits(&size.to_string()).unwrap();
-            let told = limits.part_size(&Default::default(), USUAL_PART);
+            let told = limits.part_size(&UploadOptions::default(), USUAL_PART);
             assert_eq!((told, limits.pays_from), (size, Some(size + 1)));
         }
         for size in ["0", "-1", "5242879", "262144", "5368709121", "8MB"] {

@@ -25,7 +25,7 @@ pub(crate) enum Source {
     /// It was given.
     Given(Secret),
     /// The application default credentials.
-    Default(Defaults),
+    Default(Box<Defaults>),
 }
 
 /// A token, and which of those that were handed out it is.
@@ -110,13 +110,7 @@ impl Source {
         match self {
             Source::None => "none: requests are anonymous".to_owned(),
             Source::Given(_) => "the token that was given".to_owned(),
-            Source::Default(Defaults { named: Some((path, origin)), .. }) => {
-                format!("the file {} ({origin})", path.display())
-            }
-            Source::Default(Defaults { of_gcloud: Some(path), .. }) if path.exists() => {
-                format!("gcloud's file {}", path.display())
-            }
-            Source::Default(_) => "those of the metadata server".to_owned(),
+            Source::Default(defaults) => defaults.describe(),
         }
     }
 }
@@ -137,6 +131,15 @@ impl Defaults {
             metadata,
             asking: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match (&self.named, &self.of_gcloud) {
+            (Some((path, origin)), _) => format!("the file {} ({origin})", path.display()),
+            (None, Some(path)) if path.exists() => format!("gcloud's file {}", path.display()),
+            _ if self.metadata.is_some() => "those of the metadata server, if there is one".to_owned(),
+            _ => "none that are known".to_owned(),
         }
     }
 

@@ -71,7 +71,7 @@ impl Metadata {
     }
 
     /// Where that account signs.
-    pub(crate) fn signing_url(&self, email: &str) -> Result<Url> {
+    pub(crate) fn signing_url(email: &str) -> Result<Url> {
         let url = format!("{SIGNING}/{email}:signBlob").parse();
         url.map_err(|_| Error::new(ErrorKind::Protocol, "the metadata server named no service account"))
     }

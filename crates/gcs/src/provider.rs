@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use mlflow_artifacts_core::{Error, ErrorKind, PresignMethod, Result, Retry, SignedRequest};
 use mlflow_artifacts_http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
 };
 use mlflow_artifacts_http::{HttpClient, Method, Request, Url};
 use mlflow_artifacts_object_store::{PendingUploads, Provider, Signing, upload_id};
@@ -109,19 +109,12 @@ fn header(text: &str, what: &str) -> Result<HeaderValue> {
     })
 }
 
-/// Conditions as Google Cloud Storage has them: etags are generations, and where there is nothing the generation is 0.
+/// Conditions as Google Cloud Storage has them: etags are generations.
 fn compare_generations(headers: &mut HeaderMap) -> Result<()> {
-    let generation = match (headers.remove(IF_MATCH), headers.remove(IF_NONE_MATCH)) {
-        (Some(etag), _) => etag,
-        (None, Some(_)) => HeaderValue::from_static("0"),
-        (None, None) => return Ok(()),
-    };
-    headers.insert(IF_GENERATION_MATCH, generation);
-    Ok(())
-}
-
-/// What is no generation is the etag of nothing.
-fn check_generation(headers: &HeaderMap) -> Result<()> {
+    if let Some(etag) = headers.remove(IF_MATCH) {
+        headers.insert(IF_GENERATION_MATCH, etag);
+    }
+    // What is no generation is the etag of nothing.
     let wanted = headers.get(IF_GENERATION_MATCH).map(HeaderValue::as_bytes);
     if wanted.is_none_or(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)) {
         return Ok(());
@@ -135,7 +128,6 @@ impl Provider for GcsProvider {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let headers = request.headers_mut();
         compare_generations(headers)?;
-        check_generation(headers)?;
         if is_read {
             // Else what is stored with the encoding gzip would be unpacked on its way, and be of another size than was told.
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));

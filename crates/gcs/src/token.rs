@@ -121,7 +121,7 @@ impl Credentials {
                 sign_blob(client, &impersonated.signing_url(), &impersonated.delegates, &token, text).await
             }
             Credentials::Machine(metadata) => {
-                let url = metadata.signing_url(&metadata.email().await?)?;
+                let url = Metadata::signing_url(&metadata.email().await?)?;
                 let token = metadata.token().await?.value;
                 sign_blob(client, &url, &[], &token, text).await
             }
