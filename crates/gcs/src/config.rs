@@ -221,7 +221,7 @@ fn parts(config: &ResolvedConfig) -> Result<PartLimits> {
     let Some(size) = config.number("upload_chunk_size", SMALLEST_PART..=LARGEST_PART)? else {
         return Ok(limits);
     };
-    // Smaller parts than the usual ones are had by forbidding those, and with them larger ones for files of more than 10,000 parts.
+    // Parts that are smaller than the usual ones are had by forbidding larger ones: then no file has more than 10,000 of them.
     let max_size = if size < USUAL_PART { size } else { LARGEST_PART };
     Ok(PartLimits { min_size: size, max_size, pays_from: Some(size + 1), ..limits })
 }

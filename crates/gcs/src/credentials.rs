@@ -160,8 +160,13 @@ impl Defaults {
         if let Some(token) = self.current() {
             return Ok(token);
         }
-        let fresh = self.look().await?.credentials.token(&self.client).await?;
+        let fresh = self.look().await?.credentials.token(&self.client).await;
         let mut state = self.state();
+        if fresh.is_err() {
+            // The file may be mended.
+            state.found = None;
+        }
+        let fresh = fresh?;
         state.count += 1;
         let token = Token { value: fresh.value, number: state.count };
         state.token = Some((token.clone(), Instant::now() + fresh.lifetime));
@@ -186,10 +191,11 @@ impl Defaults {
 
     async fn search(&self) -> Result<Found> {
         if let Some((path, origin)) = &self.named {
-            return file::parse(&read_file(path.clone()).await?, origin);
+            let origin = format!("{} ({origin})", path.display());
+            return file::parse(&read_file(path.clone()).await?, &origin);
         }
         if let Some(path) = self.of_gcloud.as_ref().filter(|path| path.exists()) {
-            return file::parse(&read_file(path.clone()).await?, "gcloud");
+            return file::parse(&read_file(path.clone()).await?, &path.display().to_string());
         }
         if let Some(metadata) = &self.metadata {
             let is_elsewhere = self.state().is_elsewhere;

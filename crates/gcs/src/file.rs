@@ -28,7 +28,7 @@ pub(crate) struct Found {
     pub(crate) quota_project: Option<String>,
 }
 
-/// Reads what stands in the file that `origin` says.
+/// Reads what stands in a file. `origin` says which, for messages.
 pub(crate) fn parse(text: &str, origin: &str) -> Result<Found> {
     let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
         return Err(refused(origin, "holds no JSON object"));
@@ -39,7 +39,7 @@ pub(crate) fn parse(text: &str, origin: &str) -> Result<Found> {
 }
 
 fn refused(origin: &str, defect: &str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, format!("the credentials file of {origin} {defect}")).with_help(
+    Error::new(ErrorKind::InvalidConfig, format!("the credentials file {origin} {defect}")).with_help(
         "correct GOOGLE_APPLICATION_CREDENTIALS, download the file again, or run `gcloud auth application-default login`",
     )
 }
@@ -189,7 +189,7 @@ impl<'a> Fields<'a> {
             "has neither \"file\" nor \"url\" in \"credential_source\""
         };
         let help = "let the subject token come from a file or a URL";
-        Err(Error::new(ErrorKind::InvalidConfig, format!("the credentials file of {} {what}", self.origin))
+        Err(Error::new(ErrorKind::InvalidConfig, format!("the credentials file {} {what}", self.origin))
             .with_help(format!("{help}, and name the new file in GOOGLE_APPLICATION_CREDENTIALS")))
     }
 }

@@ -1,7 +1,7 @@
 //! Between `object_store`, which knows etags, and Google Cloud Storage, which compares generations.
 //!
-//! A generation is the number of an object's content: another one for each content that has stood at a key. Only by it can be said
-//! what is to be replaced, and `object_store` hears of it neither in listings nor at the end of an upload in parts. So it is put
+//! A generation is the number of an object's content: another one for each content that has stood at a key. Only by it can be
+//! said what is to be replaced, and `object_store` hears of it neither in listings nor at the end of an upload in parts. So it is put
 //! where etags are: in the header `ETag` and in the elements `ETag` of a listing. What was an etag before is not passed on: it names
 //! the bytes of an object, or the parts it was made of.
 //!

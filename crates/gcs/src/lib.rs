@@ -2,14 +2,16 @@
 //!
 //! Options: [`static@KEYS`], by the variables that MLflow and Google's libraries have. What is particular:
 //!
-//! - **Credentials** are Google's application default credentials: the file that `GOOGLE_APPLICATION_CREDENTIALS` names, the one that
-//!   `gcloud auth application-default login` writes, the metadata server. A file may hold the key of a service account, a user's
-//!   authorization, a workload identity federation whose subject token is in a file or at an address, or the impersonation of a service
-//!   account by one of these. Tokens are asked for anew before they expire, and once more when the server refuses one.
+//! - **Credentials** are Google's application default credentials: the file that `GOOGLE_APPLICATION_CREDENTIALS` names, the one
+//!   that `gcloud auth application-default login` writes, the metadata server. A file may hold the key of a service account, a
+//!   user's authorization, a workload identity federation whose subject token is in a file or at an address, or the impersonation of
+//!   a service account by one of these. Tokens are asked for anew before they expire, and once more when the server refuses one.
 //! - **Nobody is anonymous by accident**: without credentials operations fail. The option `anonymous` reads public buckets, and
 //!   `STORAGE_EMULATOR_HOST` asks an emulator, which wants no credentials.
 //! - **Etags are generations**, by which Google Cloud Storage compares what is replaced. What goes in parts is written without
 //!   conditions: it has none there (Cloud Storage documentation, "XML API multipart uploads").
+//! - **Parts** are those of the XML API: 5 MiB to 5 GiB each, and no multiples of anything. Smaller ones, as
+//!   `MLFLOW_GCS_UPLOAD_CHUNK_SIZE` may ask for where MLflow uses it, are refused when the store is opened.
 //! - **What is stored comes as it is stored**: an object with the content encoding gzip is not unpacked on its way (Cloud Storage
 //!   documentation, "Transcoding of gzip-compressed files"), and none is stored with a content encoding.
 //! - **Signed URLs** (V4) are signed by a service account's key, or by the service account itself where it is impersonated or the

@@ -169,7 +169,7 @@ impl Signing for GcsProvider {
         let email = signer.email().await?;
         let unsigned =
             Unsigned::new(method, &self.address(key), query, &email, Timestamp::now(), expires_in)?;
-        let signature = signer.signature(unsigned.text(), &self.client).await?;
+        let signature = signer.signature(&email, unsigned.text(), &self.client).await?;
         Ok(SignedRequest { method: method.to_owned(), url: unsigned.signed(&signature), headers: Vec::new() })
     }
 }

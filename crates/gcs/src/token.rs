@@ -112,8 +112,8 @@ impl Credentials {
         }
     }
 
-    /// The account's signature of `text`.
-    pub(crate) async fn signature(&self, text: &str, client: &HttpClient) -> Result<Vec<u8>> {
+    /// The signature of `text` by the account `email`, which is this one.
+    pub(crate) async fn signature(&self, email: &str, text: &str, client: &HttpClient) -> Result<Vec<u8>> {
         match self {
             Credentials::Account(account) => account.key.sign(text.as_bytes()),
             Credentials::Impersonated(impersonated) => {
@@ -121,7 +121,7 @@ impl Credentials {
                 sign_blob(client, &impersonated.signing_url(), &impersonated.delegates, &token, text).await
             }
             Credentials::Machine(metadata) => {
-                let url = Metadata::signing_url(&metadata.email().await?)?;
+                let url = Metadata::signing_url(email)?;
                 let token = metadata.token().await?.value;
                 sign_blob(client, &url, &[], &token, text).await
             }

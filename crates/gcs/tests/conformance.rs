@@ -57,5 +57,5 @@ fn subject(name: &str, claims: Capabilities, config: StoreConfig) -> StoreUnderT
         let config = config.clone();
         Place::new(async move || open(&uri, &config))
     });
-    subject.deviations(DEVIATIONS)
+    subject.deviations(DEVIATIONS).crowd(2_000)
 }

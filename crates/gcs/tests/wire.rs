@@ -1,5 +1,5 @@
-//! What is seen on the wire: who is asked for tokens, whose token comes to the storage, and what each variable and each form of a URI
-//! changes in the requests.
+//! What is seen on the wire: who is asked for tokens, whose token comes to the storage, and what each variable and each form of a
+//! URI changes in the requests.
 
 #![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
 
@@ -104,6 +104,9 @@ async fn metadata(token: String) -> Scripted {
         match asked.target.split('?').next().unwrap() {
             _ if asked.header("metadata-flavor") != Some("Google") => (403, headers, String::new()),
             "/" => (200, headers, "computeMetadata/".to_owned()),
+            "/computeMetadata/v1/instance/service-accounts/default/email" => {
+                (200, headers, format!("{EMAIL}\n"))
+            }
             "/computeMetadata/v1/instance/service-accounts/default/token" => {
                 answer(&json!({"access_token": token, "expires_in": 3600, "token_type": "Bearer"}))
             }
@@ -445,6 +448,28 @@ async fn an_impersonated_account_signs_itself() {
 }
 
 #[tokio::test]
+async fn a_machines_account_signs_at_google() {
+    let cloud = Cloud::start();
+    let (server, proxy) =
+        (metadata("token".to_owned()).await, Scripted::start(|_| (403, Vec::new(), String::new())).await);
+    let (address, proxied) = (server.address().to_string(), proxy.url(""));
+    let variables =
+        [("GCE_METADATA_IP", address.as_str()), ("GCE_METADATA_HOST", &address), ("HTTPS_PROXY", &proxied)];
+    let store = open(URI, &cloud.with_env(&variables).with("retries", "0"));
+    let request =
+        PresignRequest { path: path("a"), method: PresignMethod::Get, expires_in: Duration::from_mins(1) };
+    // Google cannot be reached from here: that it is where the account is asked to sign is all that can be seen.
+    store.presign(request).await.unwrap_err();
+    let targets: Vec<_> = server.seen().into_iter().map(|asked| asked.target).collect();
+    assert!(targets[1].ends_with("/default/email") && targets[2].contains("/default/token?"), "{targets:?}");
+    let asked = proxy.seen();
+    assert_eq!(
+        (asked[0].method.as_str(), asked[0].target.as_str()),
+        ("CONNECT", "iamcredentials.googleapis.com:443")
+    );
+}
+
+#[tokio::test]
 async fn a_user_cannot_sign() {
     let cloud = Cloud::start();
     let tokens = Scripted::of_tokens(&[cloud.server.token()], 3600).await;
@@ -550,6 +575,11 @@ async fn parts_are_as_large_as_was_asked_for() {
         .map(|request| (request.target.split('&').next().unwrap().to_owned(), request.body_size))
         .collect();
     sizes.sort_unstable();
+    let begun = cloud.recorder.requests().remove(0);
+    assert_eq!(
+        (begun.target.as_str(), &begun.headers["content-type"]),
+        ("/bucket/run%2Fa?uploads=", &"application/octet-stream".parse().unwrap())
+    );
     let part = |number: u32| format!("/bucket/run%2Fa?partNumber={number}");
     assert_eq!(sizes, [(part(1), 6 << 20), (part(2), 6 << 20), (part(3), 5)]);
     assert_eq!(store.stat(&path("a")).await.unwrap().etag, outcome.etag);
@@ -567,7 +597,7 @@ async fn downloads_ask_for_at_most_what_was_asked_for() {
         .with_env(&[("MLFLOW_GCS_DOWNLOAD_CHUNK_SIZE", "262144")])
         .with("access_token", cloud.server.token());
     let store = open(URI, &config);
-    let content: Bytes = (0..600_000_u32).map(|at| (at % 251) as u8).collect();
+    let content: Bytes = (0..=250).cycle().take(600_000).collect();
     store.put_bytes(&path("a"), content.clone()).await.unwrap();
     store.put_bytes(&path("empty"), Bytes::new()).await.unwrap();
     cloud.recorder.forget();
