@@ -33,6 +33,8 @@ pub(crate) enum Source {
 pub(crate) struct Token {
     pub(crate) value: Secret,
     pub(crate) number: u64,
+    /// The project that its credentials say requests are charged to.
+    pub(crate) quota_project: Option<String>,
 }
 
 /// Google's application default credentials (AIP-4110).
@@ -67,7 +69,7 @@ impl Source {
     pub(crate) async fn token(&self) -> Result<Option<Token>> {
         match self {
             Source::None => Ok(None),
-            Source::Given(token) => Ok(Some(Token { value: token.clone(), number: 0 })),
+            Source::Given(token) => Ok(Some(Token { value: token.clone(), number: 0, quota_project: None })),
             Source::Default(defaults) => defaults.token().await.map(Some),
         }
     }
@@ -83,14 +85,6 @@ impl Source {
         }
     }
 
-    /// The project that the credentials' file says requests are charged to.
-    pub(crate) async fn quota_project(&self) -> Result<Option<String>> {
-        match self {
-            Source::Default(defaults) => Ok(defaults.found().await?.quota_project.clone()),
-            _ => Ok(None),
-        }
-    }
-
     /// Whether somebody may be found who signs URLs.
     pub(crate) fn can_sign(&self) -> bool {
         matches!(self, Source::Default(_))
@@ -99,7 +93,10 @@ impl Source {
     /// Whoever signs URLs.
     pub(crate) async fn signer(&self) -> Result<Arc<Found>> {
         match self {
-            Source::Default(defaults) => defaults.found().await,
+            Source::Default(defaults) => {
+                let _turn = defaults.asking.lock().await;
+                defaults.look().await
+            }
             _ => Err(Error::new(ErrorKind::Unsupported, "without a service account nothing can be signed")
                 .with_help("name its key in GOOGLE_APPLICATION_CREDENTIALS")),
         }
@@ -160,7 +157,8 @@ impl Defaults {
         if let Some(token) = self.current() {
             return Ok(token);
         }
-        let fresh = self.look().await?.credentials.token(&self.client).await;
+        let found = self.look().await?;
+        let fresh = found.credentials.token(&self.client).await;
         let mut state = self.state();
         if fresh.is_err() {
             // The file may be mended.
@@ -168,14 +166,10 @@ impl Defaults {
         }
         let fresh = fresh?;
         state.count += 1;
-        let token = Token { value: fresh.value, number: state.count };
+        let quota_project = found.quota_project.clone();
+        let token = Token { value: fresh.value, number: state.count, quota_project };
         state.token = Some((token.clone(), Instant::now() + fresh.lifetime));
         Ok(token)
-    }
-
-    async fn found(&self) -> Result<Arc<Found>> {
-        let _turn = self.asking.lock().await;
-        self.look().await
     }
 
     /// The credentials, looked for where they were not found yet. One at a time.

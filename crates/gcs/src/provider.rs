@@ -66,23 +66,18 @@ impl GcsProvider {
         format!("{}/{}", self.base, utf8_percent_encode(key.as_ref(), KEY))
     }
 
-    async fn user_project(&self) -> Result<Option<String>> {
-        match &self.user_project {
-            Some(project) => Ok(Some(project.clone())),
-            None => self.source.quota_project().await,
-        }
-    }
-
     /// Says who asks, and who pays.
     async fn authorize(&self, headers: &mut HeaderMap) -> Result<()> {
         headers.remove(AUTHORIZATION);
+        let mut project = self.user_project.clone();
         if let Some(token) = self.source.token().await? {
             let mut value = header(&format!("Bearer {}", token.value.expose()), "the token")?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
             TOKEN_IN_USE.with(|number| number.set(Some(token.number)));
+            project = project.or(token.quota_project);
         }
-        if let Some(project) = self.user_project().await? {
+        if let Some(project) = project {
             headers.insert(USER_PROJECT, header(&project, "the project in GOOGLE_CLOUD_QUOTA_PROJECT")?);
         }
         Ok(())
@@ -162,10 +157,11 @@ impl Signing for GcsProvider {
                 ("PUT", vec![("partNumber", number.to_string()), ("uploadId", upload_id(upload)?)])
             }
         };
-        if let Some(project) = self.user_project().await? {
-            query.push(("userProject", project));
+        let found = self.source.signer().await?;
+        let signer = &found.credentials;
+        if let Some(project) = self.user_project.as_ref().or(found.quota_project.as_ref()) {
+            query.push(("userProject", project.clone()));
         }
-        let signer = &self.source.signer().await?.credentials;
         let email = signer.email().await?;
         let unsigned =
             Unsigned::new(method, &self.address(key), query, &email, Timestamp::now(), expires_in)?;
