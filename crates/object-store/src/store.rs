@@ -43,6 +43,7 @@ pub(crate) struct Bucket {
     signing: Option<Arc<dyn Signing>>,
     conditions: Capabilities,
     unconditional_parts: bool,
+    pub(crate) etags_are_versions: bool,
     pub(crate) most_read: Option<u64>,
     describes: Vec<(&'static str, String)>,
     attributes: AttributesOf,
@@ -96,6 +97,7 @@ impl BucketStore {
             signing: None,
             conditions: Capabilities::empty(),
             unconditional_parts: false,
+            etags_are_versions: false,
             most_read: None,
             describes: Vec::new(),
             attributes: AttributesOf(Arc::new(|_| Attributes::new())),
@@ -144,6 +146,12 @@ impl BucketStore {
         self.change(|bucket| bucket.unconditional_parts = true)
     }
 
+    /// What `object_store` calls the version of an object is its etag, and what is replaced is compared by it.
+    #[must_use]
+    pub fn with_versions_for_etags(self) -> Self {
+        self.change(|bucket| bucket.etags_are_versions = true)
+    }
+
     /// One request reads at most so many bytes, at least 1: what is larger is read by several, one after the other.
     #[must_use]
     pub fn with_reads_of_at_most(self, bytes: u64) -> Self {
@@ -188,6 +196,7 @@ impl Bucket {
             signing: self.signing.clone(),
             conditions: self.conditions,
             unconditional_parts: self.unconditional_parts,
+            etags_are_versions: self.etags_are_versions,
             most_read: self.most_read,
             describes: self.describes.clone(),
             attributes: self.attributes.clone(),

@@ -80,9 +80,8 @@ impl Writing<'_> {
                 PutMode::Overwrite => object_store::PutMode::Overwrite,
                 PutMode::CreateNew => object_store::PutMode::Create,
                 PutMode::IfMatch(etag) => {
-                    // Where objects have versions to compare, they are their etags.
-                    let etag = Some(etag.clone());
-                    object_store::PutMode::Update(UpdateVersion { e_tag: etag.clone(), version: etag })
+                    let version = self.bucket.etags_are_versions.then(|| etag.clone());
+                    object_store::PutMode::Update(UpdateVersion { e_tag: Some(etag.clone()), version })
                 }
             },
             attributes: self.bucket.attributes(self.path),
