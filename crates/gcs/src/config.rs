@@ -184,6 +184,7 @@ impl StoreFactory for GcsFactory {
             .with_pages(objects)
             .with_pending_uploads(Arc::clone(&provider) as _)
             .with_conditions(Capabilities::CREATE_NEW | Capabilities::REPLACE_IF_MATCH)
+            .with_versions_for_etags()
             .with_unconditional_parts()
             .with_description(describes)
             .with_attributes(content_type);

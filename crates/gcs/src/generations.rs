@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, Uri};
 use mlflow_artifacts_core::{Error, ErrorKind};
 use mlflow_artifacts_http::header::ETAG;
 use object_store::ClientOptions;
@@ -94,50 +94,41 @@ impl Service {
     async fn complete(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let upload = request.uri().clone();
         let answer = self.send(request).await;
-        match &answer {
-            Err(error) if matches!(error.kind(), HttpErrorKind::Interrupted | HttpErrorKind::Timeout) => {
-                self.unheard().insert(upload);
-                return answer;
-            }
-            _ => {}
+        if let Err(error) = &answer
+            && matches!(error.kind(), HttpErrorKind::Interrupted | HttpErrorKind::Timeout)
+        {
+            self.unheard().insert(upload);
+            return answer;
         }
         let was_unheard = self.unheard().remove(&upload);
-        match answer {
-            Ok(answer) if answer.status().is_success() || was_unheard => {
-                let told = answer.headers().get(GENERATION).cloned();
-                self.completed(answer, told, &upload).await
-            }
-            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => {
-                Err(failed(ErrorKind::NotFound, "there is no such upload"))
-            }
-            answer => answer,
+        let answer = answer?;
+        let told = answer.headers().get(GENERATION).cloned();
+        if answer.status().is_success() {
+            let generation = if told.is_some() { told } else { self.generation(&upload).await? };
+            return Ok(generation.map_or(answer, completed));
         }
+        if was_unheard && let Some(generation) = self.generation(&upload).await? {
+            return Ok(completed(generation));
+        }
+        Err(failed(ErrorKind::NotFound, "there is no such upload"))
     }
 
-    /// The answer to a completion, with the generation of what it made.
-    async fn completed(
-        &self,
-        answer: HttpResponse,
-        told: Option<HeaderValue>,
-        upload: &Uri,
-    ) -> Result<HttpResponse, HttpError> {
-        let generation = match told {
-            Some(told) => told,
-            None => match self.send(head(upload)?).await?.headers().get(GENERATION).cloned() {
-                Some(found) => found,
-                None => return Ok(answer),
-            },
-        };
-        let etag = generation.to_str().unwrap_or_default();
-        let body =
-            format!("<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>");
-        let mut made = HttpResponse::new(body.into());
-        made.headers_mut().insert(GENERATION, generation);
-        Ok(made)
+    /// The generation of what stands where an upload was to put something.
+    async fn generation(&self, upload: &Uri) -> Result<Option<HeaderValue>, HttpError> {
+        Ok(self.send(head(upload)?).await?.headers().get(GENERATION).cloned())
     }
 }
 
-/// Asks what stands where an upload was to put something.
+/// The answer to a completion that made this generation.
+fn completed(generation: HeaderValue) -> HttpResponse {
+    let etag = generation.to_str().unwrap_or_default();
+    let body = format!("<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>");
+    let mut answer = HttpResponse::new(body.into());
+    answer.headers_mut().insert(GENERATION, generation);
+    answer
+}
+
+/// Asks for the object of an upload.
 fn head(upload: &Uri) -> Result<HttpRequest, HttpError> {
     let address = upload.to_string();
     let object = address.split('?').next().unwrap_or_default();

@@ -13,6 +13,8 @@ use mlflow_artifacts_core::{
 };
 use serde_json::{Value, json};
 use test_servers::{Effect, Fault};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const URI: &str = "gs://bucket/run";
 const ADC: &str = "GOOGLE_APPLICATION_CREDENTIALS";
@@ -316,4 +318,22 @@ async fn each_of_many_has_its_answer() {
     assert_eq!(answers[4].as_ref().unwrap(), &Deleted::Removed);
     assert_eq!(names(&store, "", true).await, ["d", "d/x", "held"]);
     assert_eq!(cloud.recorder.waiting_faults(), []);
+}
+
+#[tokio::test]
+async fn folders_of_consoles_are_no_artifacts() {
+    let cloud = Cloud::trusting();
+    let store = cloud.store();
+    fill(&store, ["d/a".to_owned()].into_iter()).await;
+    let request =
+        "PUT /bucket/run%2Fd%2F HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let mut stream = TcpStream::connect(cloud.server.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(names(&store, "", true).await, ["d", "d/a"]);
+    assert_eq!(names(&store, "d", false).await, ["d/a"]);
+    assert_eq!(store.delete_tree(&path("d")).await.unwrap(), Deleted::Removed);
+    assert_eq!(names(&store, "", true).await, [""; 0]);
 }

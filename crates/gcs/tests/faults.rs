@@ -86,6 +86,37 @@ async fn a_completion_whose_answer_is_lost_is_one() {
 }
 
 #[tokio::test]
+async fn a_completion_that_tells_no_generation_is_looked_after() {
+    let cloud = Cloud::start();
+    let store = cloud.store();
+    store.put_bytes(&path("a"), small()).await.unwrap();
+    let body =
+        "<CompleteMultipartUploadResult><ETag>\"x-3\"</ETag></CompleteMultipartUploadResult>".to_owned();
+    let effect = Effect::Answer { status: 200, headers: Vec::new(), body };
+    cloud.recorder.inject(fault("POST", "uploadId=", effect));
+    let outcome = store.put_bytes(&path("a"), large()).await.unwrap();
+    // Nothing was made: what stands there is what stood there.
+    assert_eq!(outcome.etag, store.stat(&path("a")).await.unwrap().etag);
+    let asked = cloud.asked();
+    let at = asked.iter().position(|asked| asked.starts_with("POST") && asked.contains("uploadId=")).unwrap();
+    assert_eq!(asked[at + 1], "HEAD /bucket/run%2Fa");
+}
+
+#[tokio::test]
+async fn a_completion_that_was_never_heard_is_none() {
+    let cloud = Cloud::start();
+    let store = cloud.store();
+    cloud.recorder.inject(fault("POST", "uploadId=", Effect::ResetRequest(0)));
+    let body = "<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>".to_owned();
+    let gone = Effect::Answer { status: 404, headers: Vec::new(), body };
+    cloud.recorder.inject(Fault { skip: 1, ..fault("POST", "uploadId=", gone) });
+    let error = store.put_bytes(&path("a"), large()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(cloud.recorder.waiting_faults(), []);
+    assert_eq!(cloud.server.open_uploads(), 0);
+}
+
+#[tokio::test]
 async fn a_creation_whose_answer_is_lost_is_not_repeated() {
     let cloud = Cloud::start();
     let store = cloud.store();
