@@ -12,6 +12,7 @@
 //!   conditions: it has none there (Cloud Storage documentation, "XML API multipart uploads").
 //! - **Parts** are those of the XML API: 5 MiB to 5 GiB each, and no multiples of anything. Smaller ones, as
 //!   `MLFLOW_GCS_UPLOAD_CHUNK_SIZE` may ask for where MLflow uses it, are refused when the store is opened.
+//! - **What is sent** carries a CRC-32C, with which the server compares what arrives.
 //! - **What is stored comes as it is stored**: an object with the content encoding gzip is not unpacked on its way (Cloud Storage
 //!   documentation, "Transcoding of gzip-compressed files"), and none is stored with a content encoding.
 //! - **Signed URLs** (V4) are signed by a service account's key, or by the service account itself where it is impersonated or the

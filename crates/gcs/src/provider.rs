@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crc32c::crc32c_append;
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use mlflow_artifacts_core::{Error, ErrorKind, PresignMethod, Result, Retry, SignedRequest};
 use mlflow_artifacts_http::header::{
@@ -13,7 +17,7 @@ use mlflow_artifacts_http::header::{
 };
 use mlflow_artifacts_http::{HttpClient, Method, Request, Url};
 use mlflow_artifacts_object_store::{PendingUploads, Provider, Signing, upload_id};
-use object_store::client::HttpRequest;
+use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use percent_encoding::utf8_percent_encode;
 
@@ -22,6 +26,8 @@ use crate::errors::refine;
 use crate::sign::{KEY, Unsigned, VALUE};
 
 const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
+const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
+const COPY_SOURCE: HeaderName = HeaderName::from_static("x-goog-copy-source");
 const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 /// The longest that a signed URL may be good for (Cloud Storage documentation, "Signed URLs").
 const LONGEST_SIGNED: Duration = Duration::from_hours(7 * 24);
@@ -104,6 +110,19 @@ fn header(text: &str, what: &str) -> Result<HeaderValue> {
     })
 }
 
+/// The CRC-32C of what is sent, with which Google Cloud Storage compares what arrives (Cloud Storage documentation, "Data validation
+/// and change detection").
+async fn hash(mut body: HttpRequestBody) -> Result<HeaderValue> {
+    let mut digest = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        digest = frame.data_ref().map_or(digest, |piece| crc32c_append(digest, piece));
+        // A part may be large, and others want the thread too.
+        tokio::task::yield_now().await;
+    }
+    header(&format!("crc32c={}", STANDARD.encode(digest.to_be_bytes())), "the checksum")
+}
+
 /// Conditions as Google Cloud Storage has them: etags are generations.
 fn compare_generations(headers: &mut HeaderMap) -> Result<()> {
     if let Some(etag) = headers.remove(IF_MATCH) {
@@ -121,6 +140,11 @@ fn compare_generations(headers: &mut HeaderMap) -> Result<()> {
 impl Provider for GcsProvider {
     async fn prepare(&self, request: &mut HttpRequest) -> Result<()> {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let writes = *request.method() == Method::PUT && !request.headers().contains_key(COPY_SOURCE);
+        if writes {
+            let hash = hash(request.body().clone()).await?;
+            request.headers_mut().insert(HASH, hash);
+        }
         let headers = request.headers_mut();
         compare_generations(headers)?;
         if is_read {

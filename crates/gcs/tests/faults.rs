@@ -232,6 +232,15 @@ async fn an_error_in_spite_of_its_status_is_one() {
     holds(&cloud, &store, "a", &large()).await;
 }
 
+#[tokio::test]
+async fn what_arrives_damaged_is_sent_again() {
+    let cloud = Cloud::start();
+    let store = cloud.store();
+    cloud.recorder.inject(fault("PUT", "partNumber=2", refusal(400, "BadDigest")));
+    store.put_bytes(&path("a"), large()).await.unwrap();
+    holds(&cloud, &store, "a", &large()).await;
+}
+
 // --- silence
 
 #[tokio::test]

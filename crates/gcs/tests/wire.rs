@@ -13,9 +13,10 @@ use bytes::Bytes;
 use common::{
     Account, Answer, Asked, BUCKET, Cloud, EMAIL, File, Scripted, answer, has_signed, open, path, user,
 };
+use futures_util::{StreamExt as _, stream};
 use mlflow_artifacts_core::{
-    ArtifactStoreExt as _, ErrorKind, GetOptions, ListOptions, PresignMethod, PresignRequest, PutBody,
-    PutMode, PutOptions, SharedStore, StoreConfig, UploadOptions,
+    ArtifactStoreExt as _, CopyOptions, ErrorKind, GetOptions, ListOptions, PresignMethod, PresignRequest,
+    PutBody, PutMode, PutOptions, SharedStore, StoreConfig, UploadOptions,
 };
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -524,6 +525,28 @@ async fn content_types_go_along_and_nothing_is_unpacked() {
 }
 
 #[tokio::test]
+async fn what_is_sent_has_a_checksum() {
+    let cloud = Cloud::start();
+    let store = cloud.store();
+    // Of "123456789" (RFC 3720 has the polynomial, every catalogue of checksums this value).
+    assert_eq!(STANDARD.encode(0xe306_9283_u32.to_be_bytes()), "4waSgw==");
+    store.put_bytes(&path("a"), "123456789".into()).await.unwrap();
+    store.put_bytes(&path("b"), Bytes::new()).await.unwrap();
+    let pieces = ["123", "456", "789"].map(|piece| Ok(Bytes::from(piece)));
+    let body = PutBody::Stream { stream: stream::iter(pieces).boxed(), length: None };
+    store.put(&path("c"), body, PutOptions::default()).await.unwrap();
+    let upload = store.begin_upload(&path("d"), UploadOptions::default()).await.unwrap();
+    upload.put_part(1, "123456789".into()).await.unwrap();
+    store.copy(&path("a"), &path("e"), CopyOptions::default()).await.unwrap();
+    let sent = cloud.recorder.requests().into_iter().filter(|request| request.method == "PUT");
+    let hashes: Vec<_> = sent
+        .map(|request| request.headers.get("x-goog-hash").map(|hash| hash.to_str().unwrap().to_owned()))
+        .collect();
+    let some = |hash: &str| Some(format!("crc32c={hash}"));
+    assert_eq!(hashes, [some("4waSgw=="), some("AAAAAA=="), some("4waSgw=="), some("4waSgw=="), None]);
+}
+
+#[tokio::test]
 async fn conditions_are_generations() {
     let cloud = Cloud::start();
     let store = cloud.store();
@@ -619,7 +642,7 @@ async fn a_copy_is_a_request() {
     let store = cloud.store();
     put(&store, "a b").await;
     cloud.recorder.forget();
-    store.copy(&path("a b"), &path("c"), mlflow_artifacts_core::CopyOptions::default()).await.unwrap();
+    store.copy(&path("a b"), &path("c"), CopyOptions::default()).await.unwrap();
     let requests = cloud.recorder.requests();
     assert_eq!(requests[0].headers["x-goog-copy-source"], format!("{BUCKET}/run%2Fa%20b"));
     assert_eq!(requests[0].body_size, 0);
