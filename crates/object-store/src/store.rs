@@ -16,11 +16,12 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{Attributes, CopyMode, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
+use crate::connector::with_headers;
 use crate::download::Reading;
 use crate::error::from_object_store;
 use crate::list::{below, children};
 use crate::provider::{PendingUploads, Signing};
-use crate::upload::{BucketUpload, Writing};
+use crate::upload::{BucketUpload, Writing, if_match};
 
 /// How many requests for single objects are made at once where many are asked for.
 const AT_ONCE: usize = 16;
@@ -43,6 +44,7 @@ pub(crate) struct Bucket {
     signing: Option<Arc<dyn Signing>>,
     conditions: Capabilities,
     unconditional_parts: bool,
+    conditional_copies: bool,
     pub(crate) etags_are_versions: bool,
     pub(crate) most_read: Option<u64>,
     describes: Vec<(&'static str, String)>,
@@ -97,6 +99,7 @@ impl BucketStore {
             signing: None,
             conditions: Capabilities::empty(),
             unconditional_parts: false,
+            conditional_copies: false,
             etags_are_versions: false,
             most_read: None,
             describes: Vec::new(),
@@ -144,6 +147,12 @@ impl BucketStore {
     #[must_use]
     pub fn with_unconditional_parts(self) -> Self {
         self.change(|bucket| bucket.unconditional_parts = true)
+    }
+
+    /// The server compares the target of a copy with `If-Match`, not only its source.
+    #[must_use]
+    pub fn with_conditional_copies(self) -> Self {
+        self.change(|bucket| bucket.conditional_copies = true)
     }
 
     /// What `object_store` calls the version of an object is its etag, and what is replaced is compared by it.
@@ -196,6 +205,7 @@ impl Bucket {
             signing: self.signing.clone(),
             conditions: self.conditions,
             unconditional_parts: self.unconditional_parts,
+            conditional_copies: self.conditional_copies,
             etags_are_versions: self.etags_are_versions,
             most_read: self.most_read,
             describes: self.describes.clone(),
@@ -386,16 +396,26 @@ impl Bucket {
     async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
         self.check_mode("copy", &options.mode)?;
         let (source, target) = (self.key(from)?, self.key(to)?);
-        let mode = match options.mode {
-            PutMode::CreateNew => CopyMode::Create,
-            PutMode::Overwrite => CopyMode::Overwrite,
+        let (mode, condition) = match options.mode {
+            PutMode::CreateNew => (CopyMode::Create, Vec::new()),
+            PutMode::Overwrite => (CopyMode::Overwrite, Vec::new()),
+            PutMode::IfMatch(etag) if self.conditional_copies => {
+                (CopyMode::Overwrite, vec![if_match(&etag)?])
+            }
             PutMode::IfMatch(_) => return Err(self.unsupported("copy")),
         };
         let options = object_store::CopyOptions { mode, ..Default::default() };
-        match self.objects.copy_opts(&source, &target, options).await.map_err(from_object_store) {
+        let compares = !condition.is_empty();
+        let copying = self.objects.copy_opts(&source, &target, options);
+        match with_headers(condition, copying).await.map_err(from_object_store) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(self.missing(from).await.with_path(from));
+            }
+            // `object_store` knows no other condition of a copy than that nothing is there.
+            Err(error) if compares && error.kind() == ErrorKind::AlreadyExists => {
+                let message = "the artifact is no longer the one with this etag";
+                return Err(Error::new(ErrorKind::PreconditionFailed, message).with_source(error));
             }
             Err(error) => return Err(error),
         }

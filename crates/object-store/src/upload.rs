@@ -325,11 +325,15 @@ impl BucketUpload {
         if self.token.create_new {
             return Ok(vec![(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
         }
-        let Some(etag) = &self.token.if_match else { return Ok(Vec::new()) };
-        let etag = HeaderValue::from_str(etag)
-            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "this is no etag of an object"))?;
-        Ok(vec![(IF_MATCH, etag)])
+        self.token.if_match.iter().map(|etag| if_match(etag)).collect()
     }
+}
+
+/// The condition that what is replaced has this etag. Fails with [`ErrorKind::InvalidArgument`].
+pub(crate) fn if_match(etag: &str) -> Result<(HeaderName, HeaderValue)> {
+    let etag = HeaderValue::from_str(etag)
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "this is no etag of an object"))?;
+    Ok((IF_MATCH, etag))
 }
 
 /// The provider's own name of the upload that a token of a [`BucketStore`](crate::BucketStore) names. Fails with
