@@ -185,6 +185,7 @@ impl StoreFactory for GcsFactory {
             .with_pending_uploads(Arc::clone(&provider) as _)
             .with_conditions(Capabilities::CREATE_NEW | Capabilities::REPLACE_IF_MATCH)
             .with_versions_for_etags()
+            .with_conditional_copies()
             .with_unconditional_parts()
             .with_description(describes)
             .with_attributes(content_type);

@@ -13,10 +13,6 @@ const BUCKET: &str = "artifacts";
 
 const DEVIATIONS: &[Deviation] = &[
     Deviation {
-        case: "copy::only_the_current_etag_is_replaced",
-        reason: "a copy of a bucket's store compares its source; not every service compares its target",
-    },
-    Deviation {
         case: "parts::creating_what_exists_is_refused_at_the_end",
         reason: "uploads in parts have no preconditions (Cloud Storage documentation, XML API multipart uploads)",
     },
