@@ -75,7 +75,11 @@ impl HttpService for Service {
             About::Object => Ok(with_generation(self.send(request).await?)),
             About::Listing => by_generations(self.send(request).await?).await,
             About::Completion => self.complete(request).await,
-            About::Other => self.send(request).await,
+            About::Other => {
+                // Whoever gives an upload up waits for its end no longer.
+                self.unheard().remove(request.uri());
+                self.send(request).await
+            }
         }
     }
 }
@@ -97,11 +101,10 @@ impl Service {
         if let Err(error) = &answer
             && matches!(error.kind(), HttpErrorKind::Interrupted | HttpErrorKind::Timeout)
         {
-            self.unheard().insert(upload);
-            return answer;
+            self.unheard().insert(upload.clone());
         }
-        let was_unheard = self.unheard().remove(&upload);
         let answer = answer?;
+        let was_unheard = self.unheard().remove(&upload);
         let told = answer.headers().get(GENERATION).cloned();
         if answer.status().is_success() {
             let generation = if told.is_some() { told } else { self.generation(&upload).await? };

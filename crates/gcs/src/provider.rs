@@ -43,7 +43,7 @@ pub(crate) struct GcsProvider {
     pub(crate) source: Source,
     /// Where keys begin, without a slash at the end.
     pub(crate) base: String,
-    /// The project that requests are charged to, unless the credentials say one.
+    /// The project that requests are charged to; without it the one that the credentials name.
     pub(crate) user_project: Option<String>,
 }
 
@@ -110,8 +110,8 @@ fn header(text: &str, what: &str) -> Result<HeaderValue> {
     })
 }
 
-/// The CRC-32C of what is sent, with which Google Cloud Storage compares what arrives (Cloud Storage documentation, "Data validation
-/// and change detection").
+/// The CRC-32C of what is sent, with which Google Cloud Storage compares what arrives (Cloud Storage documentation, "Data
+/// validation and change detection").
 async fn hash(mut body: HttpRequestBody) -> Result<HeaderValue> {
     let mut digest = 0;
     while let Some(frame) = body.frame().await {
@@ -139,7 +139,8 @@ fn compare_generations(headers: &mut HeaderMap) -> Result<()> {
 #[async_trait]
 impl Provider for GcsProvider {
     async fn prepare(&self, request: &mut HttpRequest) -> Result<()> {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let reads =
+            matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().query().is_none();
         let writes = *request.method() == Method::PUT && !request.headers().contains_key(COPY_SOURCE);
         if writes {
             let hash = hash(request.body().clone()).await?;
@@ -147,7 +148,7 @@ impl Provider for GcsProvider {
         }
         let headers = request.headers_mut();
         compare_generations(headers)?;
-        if is_read {
+        if reads {
             // Else what is stored with the encoding gzip would be unpacked on its way, and be of another size than was told.
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }

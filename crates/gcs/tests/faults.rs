@@ -77,12 +77,13 @@ async fn a_completion_whose_answer_is_lost_is_one() {
     let cloud = Cloud::start();
     let store = cloud.store();
     cloud.recorder.inject(fault("POST", "uploadId=", Effect::ResetAnswer(0)));
+    cloud.recorder.inject(Fault { skip: 1, ..fault("POST", "uploadId=", refusal(503, "SlowDown")) });
     let outcome = store.put_bytes(&path("a"), large()).await.unwrap();
     assert_eq!(store.stat(&path("a")).await.unwrap().etag, outcome.etag);
     holds(&cloud, &store, "a", &large()).await;
     let completions =
         cloud.asked().iter().filter(|asked| asked.starts_with("POST") && asked.contains("uploadId=")).count();
-    assert_eq!(completions, 2);
+    assert_eq!(completions, 3);
 }
 
 #[tokio::test]
