@@ -9,8 +9,13 @@ use mlflow_artifacts_core::Error;
 use crate::Request;
 
 /// Headers by which a server's own log can be searched.
-const REQUEST_IDS: &[&str] =
-    &["x-request-id", "x-jfrog-request-id", "x-artifactory-node-id", "x-amz-request-id"];
+const REQUEST_IDS: &[&str] = &[
+    "x-request-id",
+    "x-jfrog-request-id",
+    "x-artifactory-node-id",
+    "x-amz-request-id",
+    "x-guploader-uploadid",
+];
 
 /// The target of the lines, for a filter.
 const TARGET: &str = "mlflow_artifacts::http";

@@ -31,7 +31,8 @@ pub use mlflow_artifacts_core::*;
 pub use mlflow_artifacts_transfer::*;
 
 /// A registry with every store that comes with the project: `file` (and bare paths), `memory`, and, unless their features are off,
-/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`) and those of `s3` (`s3`, `r2`, `b2`, `oss`).
+/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`), `gs` (the feature `gcs`) and those of `s3` (`s3`, `r2`, `b2`,
+/// `oss`).
 ///
 /// # Panics
 ///
@@ -43,6 +44,8 @@ pub fn default_registry() -> Registry {
     mlflow_artifacts_artifactory::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "azure")]
     mlflow_artifacts_azure::register(&mut registry).expect("every store has schemes of its own");
+    #[cfg(feature = "gcs")]
+    mlflow_artifacts_gcs::register(&mut registry).expect("every store has schemes of its own");
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "s3")]
     mlflow_artifacts_s3::register(&mut registry).expect("every store has schemes of its own");
@@ -61,11 +64,23 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(all(feature = "artifactory", feature = "azure", feature = "s3"))]
+    #[cfg(all(feature = "artifactory", feature = "azure", feature = "gcs", feature = "s3"))]
     fn the_schemes_that_come_with_the_project() {
         let schemes: Vec<_> = default_registry().schemes().collect();
-        let expected =
-            ["abfs", "abfss", "artifactory", "b2", "file", "memory", "oss", "r2", "s3", "wasb", "wasbs"];
+        let expected = [
+            "abfs",
+            "abfss",
+            "artifactory",
+            "b2",
+            "file",
+            "gs",
+            "memory",
+            "oss",
+            "r2",
+            "s3",
+            "wasb",
+            "wasbs",
+        ];
         assert_eq!(schemes, expected);
     }
 

@@ -24,6 +24,8 @@ use object_store::client::{
 
 use crate::error::Carried;
 
+/// What makes a `PUT` a copy.
+const COPY_SOURCES: [&str; 2] = ["x-amz-copy-source", "x-goog-copy-source"];
 /// The longest answer that is looked into as a whole: a page of a listing with a thousand of the longest keys.
 const LONGEST_ANSWER: usize = 16 << 20;
 /// A server that asks for more than this is not waited for.
@@ -210,7 +212,8 @@ impl Answer {
             && (has("list-type") || query.split('&').any(|pair| pair == "comp=list"));
         // These are answered before they are done: what went wrong then is in the body.
         let is_late = (request.method() == Method::POST && (has("uploadId") || has("delete")))
-            || (request.method() == Method::PUT && request.headers().contains_key("x-amz-copy-source"));
+            || (request.method() == Method::PUT
+                && COPY_SOURCES.iter().any(|name| request.headers().contains_key(*name)));
         if is_listing || is_late { Answer::Whole } else { Answer::Content }
     }
 }

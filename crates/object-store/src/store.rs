@@ -16,11 +16,12 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{Attributes, CopyMode, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 
+use crate::connector::with_headers;
 use crate::download::Reading;
 use crate::error::{alike, from_object_store};
 use crate::list::{below, children};
 use crate::provider::{PendingUploads, Signing};
-use crate::upload::{BucketUpload, Writing};
+use crate::upload::{BucketUpload, Writing, if_match};
 
 /// As many keys as one request of S3 can name (Amazon S3 API Reference, `DeleteObjects`).
 const DELETED_AT_ONCE: usize = 1_000;
@@ -46,6 +47,10 @@ pub(crate) struct Bucket {
     pub(crate) pending: Option<Arc<dyn PendingUploads>>,
     signing: Option<Arc<dyn Signing>>,
     conditions: Capabilities,
+    unconditional_parts: bool,
+    conditional_copies: bool,
+    pub(crate) etags_are_versions: bool,
+    pub(crate) most_read: Option<u64>,
     describes: Vec<(&'static str, String)>,
     attributes: AttributesOf,
 }
@@ -97,6 +102,10 @@ impl BucketStore {
             pending: None,
             signing: None,
             conditions: Capabilities::empty(),
+            unconditional_parts: false,
+            conditional_copies: false,
+            etags_are_versions: false,
+            most_read: None,
             describes: Vec::new(),
             attributes: AttributesOf(Arc::new(|_| Attributes::new())),
         })))
@@ -138,6 +147,30 @@ impl BucketStore {
         self.change(|bucket| bucket.conditions = conditions)
     }
 
+    /// The server keeps the conditions of single requests only: what goes in parts has none.
+    #[must_use]
+    pub fn with_unconditional_parts(self) -> Self {
+        self.change(|bucket| bucket.unconditional_parts = true)
+    }
+
+    /// The server compares the target of a copy with `If-Match`, not only its source.
+    #[must_use]
+    pub fn with_conditional_copies(self) -> Self {
+        self.change(|bucket| bucket.conditional_copies = true)
+    }
+
+    /// What `object_store` calls the version of an object is its etag, and what is replaced is compared by it.
+    #[must_use]
+    pub fn with_versions_for_etags(self) -> Self {
+        self.change(|bucket| bucket.etags_are_versions = true)
+    }
+
+    /// One request reads at most so many bytes, at least 1: what is larger is read by several, one after the other.
+    #[must_use]
+    pub fn with_reads_of_at_most(self, bytes: u64) -> Self {
+        self.change(|bucket| bucket.most_read = Some(bytes.max(1)))
+    }
+
     /// What [`ArtifactStore::describe`] tells.
     #[must_use]
     pub fn with_description(self, describes: Vec<(&'static str, String)>) -> Self {
@@ -175,6 +208,10 @@ impl Bucket {
             pending: self.pending.clone(),
             signing: self.signing.clone(),
             conditions: self.conditions,
+            unconditional_parts: self.unconditional_parts,
+            conditional_copies: self.conditional_copies,
+            etags_are_versions: self.etags_are_versions,
+            most_read: self.most_read,
             describes: self.describes.clone(),
             attributes: self.attributes.clone(),
         }
@@ -262,6 +299,17 @@ impl Bucket {
             PutMode::IfMatch(_) => Capabilities::REPLACE_IF_MATCH,
         };
         if self.conditions.contains(needed) { Ok(()) } else { Err(self.unsupported(operation)) }
+    }
+
+    /// Fails unless the server keeps the condition when parts become an object.
+    pub(crate) fn check_mode_of_parts(&self, mode: &PutMode) -> Result<()> {
+        self.check_mode("begin_upload", mode)?;
+        if self.unconditional_parts && *mode != PutMode::Overwrite {
+            return Err(self.unsupported("begin_upload").with_help(
+                "an upload in parts has no condition here: write it in one request, or with larger parts, or without condition",
+            ));
+        }
+        Ok(())
     }
 
     async fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
@@ -393,19 +441,28 @@ impl Bucket {
     async fn copy(&self, from: &ArtifactPath, to: &ArtifactPath, options: CopyOptions) -> Result<PutOutcome> {
         self.check_mode("copy", &options.mode)?;
         let (source, target) = (self.key(from)?, self.key(to)?);
-        let mode = match options.mode {
-            PutMode::CreateNew => CopyMode::Create,
-            PutMode::Overwrite => CopyMode::Overwrite,
+        let (mode, condition) = match options.mode {
+            PutMode::CreateNew => (CopyMode::Create, Vec::new()),
+            PutMode::Overwrite => (CopyMode::Overwrite, Vec::new()),
+            PutMode::IfMatch(etag) if self.conditional_copies => {
+                (CopyMode::Overwrite, vec![if_match(&etag)?])
+            }
             PutMode::IfMatch(_) => return Err(self.unsupported("copy")),
         };
         if mode == CopyMode::Create {
             self.check_condition(to, &PutMode::CreateNew).await?;
         }
         let options = object_store::CopyOptions { mode, ..Default::default() };
-        match self.objects.copy_opts(&source, &target, options).await.map_err(from_object_store) {
+        let compares = !condition.is_empty();
+        let copying = self.objects.copy_opts(&source, &target, options);
+        match with_headers(condition, copying).await.map_err(from_object_store) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(self.missing(from).await.with_path(from));
+            }
+            // `object_store` knows no other condition of a copy than that nothing is there.
+            Err(error) if compares && error.kind() == ErrorKind::AlreadyExists => {
+                return Err(changed().with_source(error));
             }
             Err(error) => return Err(error),
         }

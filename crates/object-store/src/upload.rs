@@ -81,7 +81,8 @@ impl Writing<'_> {
                 PutMode::Overwrite => object_store::PutMode::Overwrite,
                 PutMode::CreateNew => object_store::PutMode::Create,
                 PutMode::IfMatch(etag) => {
-                    object_store::PutMode::Update(UpdateVersion { e_tag: Some(etag.clone()), version: None })
+                    let version = self.bucket.etags_are_versions.then(|| etag.clone());
+                    object_store::PutMode::Update(UpdateVersion { e_tag: Some(etag.clone()), version })
                 }
             },
             attributes: self.bucket.attributes(self.path),
@@ -288,7 +289,7 @@ impl BucketUpload {
         options: UploadOptions,
     ) -> Result<Self> {
         let parts = bucket.parts.clone().ok_or_else(|| unsupported(bucket, "begin_upload"))?;
-        bucket.check_mode("begin_upload", &options.mode)?;
+        bucket.check_mode_of_parts(&options.mode)?;
         if !options.properties.is_empty() {
             return Err(unsupported(bucket, "begin_upload with properties"));
         }
@@ -355,11 +356,15 @@ fn condition(mode: &PutMode) -> Result<Vec<(HeaderName, HeaderValue)>> {
     match mode {
         PutMode::Overwrite => Ok(Vec::new()),
         PutMode::CreateNew => Ok(vec![(IF_NONE_MATCH, HeaderValue::from_static("*"))]),
-        PutMode::IfMatch(etag) => match HeaderValue::from_str(etag) {
-            Ok(etag) => Ok(vec![(IF_MATCH, etag)]),
-            Err(_) => Err(Error::new(ErrorKind::InvalidArgument, "this is no etag of an object")),
-        },
+        PutMode::IfMatch(etag) => Ok(vec![if_match(etag)?]),
     }
+}
+
+/// The condition that what is replaced has this etag. Fails with [`ErrorKind::InvalidArgument`].
+pub(crate) fn if_match(etag: &str) -> Result<(HeaderName, HeaderValue)> {
+    let etag = HeaderValue::from_str(etag)
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "this is no etag of an object"))?;
+    Ok((IF_MATCH, etag))
 }
 
 /// The provider's own name of the upload that a token of a [`BucketStore`](crate::BucketStore) names. Fails with

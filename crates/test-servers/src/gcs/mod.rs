@@ -20,8 +20,9 @@ use crate::hosted::Hosted;
 /// a thousand, and uploads in parts, which must be known, in order and large enough. It wants a bearer token.
 ///
 /// What the real one has and this has not: the JSON API, resumable uploads, signed URLs, whoever issues tokens, versions of an object
-/// that was replaced, lists of uploads and of their parts, buckets that are made or deleted, and limits on how often an object is
-/// written. That nothing else can stand for it is why it is here: no server that could be had knows the XML API's uploads in parts.
+/// that was replaced, lists of uploads, the parts in a list of parts, buckets that are made or deleted, and limits on how often an
+/// object is written. That nothing else can stand for it is why it is here: no server that could be had knows the XML API's uploads in
+/// parts.
 #[derive(Debug)]
 pub struct Gcs {
     hosted: Hosted,
@@ -37,6 +38,8 @@ struct State {
     generation: u64,
     token: String,
     read_only_token: String,
+    /// Whoever asks may do everything.
+    is_open: bool,
 }
 
 impl Gcs {
@@ -49,6 +52,7 @@ impl Gcs {
             token: new_token(),
             read_only_token: new_token(),
             uploads: BTreeMap::new(),
+            is_open: false,
         };
         let shared = Arc::new(Mutex::new(state));
         let serving = Arc::clone(&shared);
@@ -81,6 +85,11 @@ impl Gcs {
     /// Lets the token expire; [`token`](Gcs::token) is another one then.
     pub fn expire_token(&self) {
         lock(&self.shared).token = new_token();
+    }
+
+    /// Lets everyone do everything, with any token and with none, as emulators do.
+    pub fn trust_everyone(&self) {
+        lock(&self.shared).is_open = true;
     }
 
     /// How many uploads in parts were begun and neither completed nor given up.

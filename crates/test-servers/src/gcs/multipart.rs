@@ -72,6 +72,13 @@ pub(crate) fn complete(state: &mut State, call: &Call, id: &str) -> Outcome {
     whole(reply(200).header("x-goog-generation", made.generation), Bytes::from(text))
 }
 
+/// That the upload is there; not which parts it has.
+pub(crate) fn list_parts(state: &mut State, call: &Call, id: &str) -> Outcome {
+    find(state, call, id)?;
+    let text = "<?xml version='1.0' encoding='UTF-8'?><ListPartsResult></ListPartsResult>";
+    whole(reply(200), Bytes::from(text))
+}
+
 pub(crate) fn give_up(state: &mut State, call: &Call, id: &str) -> Outcome {
     find(state, call, id)?;
     state.uploads.remove(id);

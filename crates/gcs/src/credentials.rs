@@ -1,0 +1,230 @@
+//! Whose requests they are: where credentials are looked for, and the token that is in use.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mlflow_artifacts_core::{Error, ErrorKind, Result, Secret};
+use mlflow_artifacts_http::HttpClient;
+
+use crate::file::{self, Found};
+use crate::metadata::Metadata;
+use crate::token::{Credentials, read_file};
+
+/// How long before it expires a token is renewed, as in google-auth for Python.
+const RENEWED_BEFORE: Duration = Duration::from_secs(225);
+/// Where gcloud keeps its files below a home directory, and the file that it leaves for programs.
+const GCLOUD: &str = ".config/gcloud";
+const FOR_PROGRAMS: &str = "application_default_credentials.json";
+
+/// Where tokens come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// From nowhere: requests are anonymous.
+    None,
+    /// It was given.
+    Given(Secret),
+    /// The application default credentials.
+    Default(Box<Defaults>),
+}
+
+/// A token, and which of those that were handed out it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) value: Secret,
+    pub(crate) number: u64,
+    /// The project that its credentials say requests are charged to.
+    pub(crate) quota_project: Option<String>,
+}
+
+/// Google's application default credentials (AIP-4110).
+#[derive(Debug)]
+pub(crate) struct Defaults {
+    client: Arc<HttpClient>,
+    /// The file that is named, and by what.
+    named: Option<(PathBuf, String)>,
+    /// The file that gcloud writes.
+    of_gcloud: Option<PathBuf>,
+    /// None where it is not to be looked for.
+    metadata: Option<Metadata>,
+    /// Held by who asks for a token, while the others wait for it.
+    asking: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    found: Option<Arc<Found>>,
+    token: Option<(Token, Instant)>,
+    /// How many tokens were handed out.
+    count: u64,
+    /// The token that came after one that was refused, until it is accepted.
+    on_trial: Option<u64>,
+    /// There is no metadata server: finding that out takes seconds.
+    is_elsewhere: bool,
+}
+
+impl Source {
+    /// The token for a request that is made now; `None` for an anonymous one.
+    pub(crate) async fn token(&self) -> Result<Option<Token>> {
+        match self {
+            Source::None => Ok(None),
+            Source::Given(token) => Ok(Some(Token { value: token.clone(), number: 0, quota_project: None })),
+            Source::Default(defaults) => defaults.token().await.map(Some),
+        }
+    }
+
+    /// A refused token is not used again. Answers whether another one may be accepted.
+    pub(crate) fn refused(&self, number: u64) -> bool {
+        matches!(self, Source::Default(defaults) if defaults.refused(number))
+    }
+
+    pub(crate) fn accepted(&self, number: u64) {
+        if let Source::Default(defaults) = self {
+            defaults.accepted(number);
+        }
+    }
+
+    /// Whether somebody may be found who signs URLs.
+    pub(crate) fn can_sign(&self) -> bool {
+        matches!(self, Source::Default(_))
+    }
+
+    /// Whoever signs URLs.
+    pub(crate) async fn signer(&self) -> Result<Arc<Found>> {
+        match self {
+            Source::Default(defaults) => {
+                let _turn = defaults.asking.lock().await;
+                defaults.look().await
+            }
+            _ => Err(Error::new(ErrorKind::Unsupported, "without a service account nothing can be signed")
+                .with_help("name its key in GOOGLE_APPLICATION_CREDENTIALS")),
+        }
+    }
+
+    /// What it is, in words, as far as that is known without looking.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Source::None => "none: requests are anonymous".to_owned(),
+            Source::Given(_) => "the token that was given".to_owned(),
+            Source::Default(defaults) => defaults.describe(),
+        }
+    }
+}
+
+impl Defaults {
+    pub(crate) fn new(
+        client: Arc<HttpClient>,
+        named: Option<(PathBuf, String)>,
+        gcloud: Option<PathBuf>,
+        home: Option<PathBuf>,
+        metadata: Option<Metadata>,
+    ) -> Self {
+        let directory = gcloud.or_else(|| home.map(|home| home.join(GCLOUD)));
+        Defaults {
+            client,
+            named,
+            of_gcloud: directory.map(|directory| directory.join(FOR_PROGRAMS)),
+            metadata,
+            asking: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match (&self.named, &self.of_gcloud) {
+            (Some((path, origin)), _) => format!("the file {} ({origin})", path.display()),
+            (None, Some(path)) if path.exists() => format!("gcloud's file {}", path.display()),
+            _ if self.metadata.is_some() => "those of the metadata server, if there is one".to_owned(),
+            _ => "none that are known".to_owned(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Option<Token> {
+        let soon = Instant::now() + RENEWED_BEFORE;
+        self.state().token.as_ref().filter(|(_, until)| *until > soon).map(|(token, _)| token.clone())
+    }
+
+    async fn token(&self) -> Result<Token> {
+        if let Some(token) = self.current() {
+            return Ok(token);
+        }
+        let _turn = self.asking.lock().await;
+        if let Some(token) = self.current() {
+            return Ok(token);
+        }
+        let found = self.look().await?;
+        let fresh = found.credentials.token(&self.client).await;
+        let mut state = self.state();
+        if fresh.is_err() {
+            // The file may be mended.
+            state.found = None;
+        }
+        let fresh = fresh?;
+        state.count += 1;
+        let quota_project = found.quota_project.clone();
+        let token = Token { value: fresh.value, number: state.count, quota_project };
+        state.token = Some((token.clone(), Instant::now() + fresh.lifetime));
+        Ok(token)
+    }
+
+    /// The credentials, looked for where they were not found yet. One at a time.
+    async fn look(&self) -> Result<Arc<Found>> {
+        let known = self.state().found.clone();
+        if let Some(found) = known {
+            return Ok(found);
+        }
+        let found = Arc::new(self.search().await?);
+        self.state().found = Some(Arc::clone(&found));
+        Ok(found)
+    }
+
+    async fn search(&self) -> Result<Found> {
+        if let Some((path, origin)) = &self.named {
+            let origin = format!("{} ({origin})", path.display());
+            return file::parse(&read_file(path.clone()).await?, &origin);
+        }
+        if let Some(path) = self.of_gcloud.as_ref().filter(|path| path.exists()) {
+            return file::parse(&read_file(path.clone()).await?, &path.display().to_string());
+        }
+        if let Some(metadata) = &self.metadata {
+            let is_elsewhere = self.state().is_elsewhere;
+            if !is_elsewhere && metadata.is_there().await? {
+                let credentials = Credentials::Machine(metadata.clone());
+                return Ok(Found { credentials, quota_project: None });
+            }
+            self.state().is_elsewhere = true;
+        }
+        Err(Error::new(ErrorKind::Unauthenticated, "no Google credentials were found").with_help(
+            "name a file in GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`; for a public bucket \
+             set the option anonymous",
+        ))
+    }
+
+    fn refused(&self, number: u64) -> bool {
+        let mut state = self.state();
+        if state.token.as_ref().is_none_or(|(token, _)| token.number != number) {
+            // Another one has taken its place already.
+            return true;
+        }
+        if state.on_trial == Some(number) {
+            return false;
+        }
+        state.token = None;
+        // What stands in the file may be new too.
+        state.found = None;
+        state.on_trial = Some(number + 1);
+        true
+    }
+
+    fn accepted(&self, number: u64) {
+        let mut state = self.state();
+        if state.on_trial == Some(number) {
+            state.on_trial = None;
+        }
+    }
+}
