@@ -14,6 +14,16 @@ const RESULTS: &str = "bench/RESULTS.md";
 pub(crate) enum Part {
     /// What the C interface costs beside the same in Rust.
     CInterface,
+    /// The S3 store beside MLflow, obstore, rclone and s5cmd.
+    S3,
+}
+
+/// Measures one part.
+pub(crate) fn run_part(part: Part, dry_run: bool) -> Outcome {
+    match part {
+        Part::CInterface => c_interface(dry_run),
+        Part::S3 => s3(dry_run),
+    }
 }
 
 /// Measures everything, and unless it is a dry run writes `bench/RESULTS.md`.
@@ -30,11 +40,26 @@ pub(crate) fn run_all(dry_run: bool) -> Outcome {
     artifactory.arg(emulator::build()?).arg(target().join("release/mlflow-artifacts")).arg(&python);
     artifactory.args(if dry_run { &[][..] } else { &["--append", RESULTS] });
     run(&mut artifactory)?;
+    s3(dry_run)?;
     c_interface(dry_run)
 }
 
+/// Measures the S3 store, and unless it is a dry run writes its section of `bench/RESULTS.md`.
+fn s3(dry_run: bool) -> Outcome {
+    run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
+    let server = ["--package", "mlflow-artifacts-test-servers", "--example", "s3_in_memory"];
+    run(cargo(["build", "--quiet", "--release"]).args(server))?;
+    let python =
+        tools::python_for("bench-s3-venv", &["tests/e2e/requirements.txt", "bench/requirements-s3.txt"])?;
+    let mut measure = command(&python, ["bench/s3.py"]);
+    measure.arg(target().join("release/examples/s3_in_memory"));
+    measure.arg(target().join("release/mlflow-artifacts")).arg(&python);
+    measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
+    run(&mut measure)
+}
+
 /// Measures the C interface, and unless it is a dry run writes its section of `bench/RESULTS.md`.
-pub(crate) fn c_interface(dry_run: bool) -> Outcome {
+fn c_interface(dry_run: bool) -> Outcome {
     let sizes = size::shares()?;
     let library = library::build("release")?;
     for program in ["c_interface", "first_byte", "measure"] {

@@ -122,7 +122,7 @@ fn main() {
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
         Task::Bench { part: None, dry_run } => bench::run_all(dry_run),
-        Task::Bench { part: Some(bench::Part::CInterface), dry_run } => bench::c_interface(dry_run),
+        Task::Bench { part: Some(part), dry_run } => bench::run_part(part, dry_run),
     };
     if let Err(error) = outcome {
         eprintln!("xtask: error: {error}");

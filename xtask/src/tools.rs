@@ -7,7 +7,7 @@ use crate::process::{Outcome, cargo, command, fail, run};
 use crate::{root, target};
 
 /// Programs of the system, with the Debian package that has them.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("c++", "g++"),
     ("valgrind", "valgrind"),
     ("abidiff", "abigail-tools"),
@@ -16,6 +16,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("readelf", "binutils"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
+    // What the benchmark of S3 compares with.
+    ("curl", "curl"),
 ];
 
 const CARGO_DENY: &str = "0.20.2";
@@ -80,17 +82,21 @@ pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
 
 /// The Python of a virtual environment with what the requirements in tests/e2e pin.
 pub(crate) fn python() -> Outcome<PathBuf> {
-    let environment = target().join("e2e-venv");
+    python_for("e2e-venv", &["tests/e2e/requirements.txt", "tests/e2e/requirements-clients.txt"])
+}
+
+/// The Python of the virtual environment of this name with what these files pin.
+pub(crate) fn python_for(name: &str, requirements: &[&str]) -> Outcome<PathBuf> {
+    let environment = target().join(name);
     let python = environment.join("bin/python");
-    let requirements =
-        ["requirements.txt", "requirements-clients.txt"].map(|name| root().join("tests/e2e").join(name));
+    let requirements: Vec<_> = requirements.iter().map(|file| root().join(file)).collect();
     let wanted = requirements.iter().map(std::fs::read_to_string).collect::<Result<String, _>>()?;
     // Written last: what is there is complete.
     let installed = environment.join("installed-requirements.txt");
     if std::fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return Ok(python);
     }
-    println!("installing MLflow and clients of Artifactory into {}", environment.display());
+    println!("installing Python packages into {}", environment.display());
     run(command("python3", ["-m", "venv", "--clear"]).arg(&environment))?;
     let files = requirements.iter().flat_map(|file| [OsStr::new("--requirement"), file.as_os_str()]);
     run(command(&python, ["-m", "pip", "install", "--quiet"]).args(files))?;
