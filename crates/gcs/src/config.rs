@@ -9,7 +9,7 @@ use mlflow_artifacts_core::{
     Secret, SharedStore, StoreFactory, StoreInfo,
 };
 use mlflow_artifacts_http::{HttpClient, HttpOptions, Url};
-use mlflow_artifacts_object_store::{BucketStore, Provider, connector};
+use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type};
 use object_store::gcp::{GcpCredential, GcpSigningCredential, GoogleCloudStorageBuilder};
 use object_store::{Attribute, Attributes, BackoffConfig, RetryConfig, StaticCredentialProvider};
 
@@ -188,7 +188,7 @@ impl StoreFactory for GcsFactory {
             .with_conditional_copies()
             .with_unconditional_parts()
             .with_description(describes)
-            .with_attributes(content_type);
+            .with_attributes(attributes);
         let store = if can_sign { store.with_signing(provider) } else { store };
         Ok(Arc::new(match config.number("download_chunk_size", DOWNLOAD_CHUNKS)? {
             Some(most) => store.with_reads_of_at_most(most),
@@ -197,19 +197,12 @@ impl StoreFactory for GcsFactory {
     }
 }
 
-/// The content type, guessed by the name as Google's library does for MLflow: without a content encoding, for what has one may be
-/// unpacked on its way to others.
-fn content_type(path: &ArtifactPath) -> Attributes {
-    let name = path.file_name().unwrap_or_default();
-    let name = match name.rsplit_once('.') {
-        Some((inner, "gz" | "bz2" | "xz" | "br")) => inner,
-        _ => name,
-    };
-    let mut attributes = Attributes::new();
-    if let Some(guess) = mime_guess::from_path(name).first_raw() {
-        attributes.insert(Attribute::ContentType, guess.into());
-    }
-    attributes
+/// The content type as Google's library guesses it for MLflow: without a content encoding, for what has one may be unpacked on its way
+/// to others.
+fn attributes(path: &ArtifactPath) -> Attributes {
+    let guessed = content_type(path);
+    let kept = guessed.iter().filter(|(attribute, _)| **attribute != Attribute::ContentEncoding);
+    kept.map(|(attribute, value)| (attribute.clone(), value.clone())).collect()
 }
 
 /// How uploads are cut.
@@ -459,7 +452,7 @@ mod tests {
     #[test]
     fn types_are_guessed_by_the_name() {
         let told = |name: &str| {
-            let attributes = content_type(&ArtifactPath::parse(name).unwrap());
+            let attributes = attributes(&ArtifactPath::parse(name).unwrap());
             assert_eq!(attributes.get(&Attribute::ContentEncoding), None);
             attributes.get(&Attribute::ContentType).map(|value| value.to_string())
         };

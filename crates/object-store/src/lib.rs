@@ -11,7 +11,7 @@
 //!
 //! A bucket has keys, no directories. One is there while a key begins with its path and a slash; it cannot be created, and a name can
 //! be a file and a directory at once. A key that ends in a slash, as consoles make them for empty folders, is no artifact: it is not
-//! listed, and deleted with its directory. A key that no [`ArtifactPath`](mlflow_artifacts_core::ArtifactPath) can name (`a//b`,
+//! listed, and stays when its directory is deleted. A key that no [`ArtifactPath`](mlflow_artifacts_core::ArtifactPath) can name (`a//b`,
 //! `a/../b`) makes the listing fail that finds it: nothing is left out silently.
 //!
 //! ```

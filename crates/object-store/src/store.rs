@@ -350,7 +350,7 @@ impl Bucket {
         }
     }
 
-    /// Every object below the path, the folders of consoles too, and the one at it. One that fails does not keep the others.
+    /// Every object below the path, and the one at it. One that fails does not keep the others.
     async fn delete_tree(&self, path: &ArtifactPath) -> Result<Deleted> {
         let at = if path.is_root() { None } else { self.object(path).await?.map(|object| object.location) };
         let prefix = self.prefix(path)?;
