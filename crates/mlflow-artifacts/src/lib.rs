@@ -31,7 +31,7 @@ pub use mlflow_artifacts_core::*;
 pub use mlflow_artifacts_transfer::*;
 
 /// A registry with every store that comes with the project: `file` (and bare paths), `memory`, and, unless their features are off,
-/// `artifactory` and those of `s3` (`s3`, `r2`, `b2`, `oss`).
+/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`) and those of `s3` (`s3`, `r2`, `b2`, `oss`).
 ///
 /// # Panics
 ///
@@ -41,6 +41,8 @@ pub fn default_registry() -> Registry {
     registry.register(MemoryFactory).expect("a new registry has no schemes");
     #[cfg(feature = "artifactory")]
     mlflow_artifacts_artifactory::register(&mut registry).expect("every store has schemes of its own");
+    #[cfg(feature = "azure")]
+    mlflow_artifacts_azure::register(&mut registry).expect("every store has schemes of its own");
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "s3")]
     mlflow_artifacts_s3::register(&mut registry).expect("every store has schemes of its own");
@@ -59,10 +61,12 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(all(feature = "artifactory", feature = "s3"))]
+    #[cfg(all(feature = "artifactory", feature = "azure", feature = "s3"))]
     fn the_schemes_that_come_with_the_project() {
         let schemes: Vec<_> = default_registry().schemes().collect();
-        assert_eq!(schemes, ["artifactory", "b2", "file", "memory", "oss", "r2", "s3"]);
+        let expected =
+            ["abfs", "abfss", "artifactory", "b2", "file", "memory", "oss", "r2", "s3", "wasb", "wasbs"];
+        assert_eq!(schemes, expected);
     }
 
     #[test]
