@@ -27,7 +27,7 @@ use crate::sign::Key;
 pub const SCHEMES: &[&str] = &["wasb", "wasbs", "abfs", "abfss"];
 
 /// "Scalability and performance targets for Blob storage": blocks of at most 4,000 MiB, 50,000 of them.
-const PARTS: PartLimits =
+pub(crate) const PARTS: PartLimits =
     PartLimits { min_size: 1, max_size: 4_000 << 20, max_count: 50_000, pays_from: Some(16 << 20) };
 
 const fn key(
@@ -165,7 +165,7 @@ impl StoreFactory for AzureFactory {
             Error::new(ErrorKind::InvalidConfig, format!("no client of Azure can be made: {error}"))
         })?;
         let objects = Arc::new(AzureObjects { inner, provider: Arc::clone(&provider) });
-        let info = StoreInfo { scheme: uri.scheme().to_owned(), root: uri.to_string() };
+        let info = StoreInfo { scheme: uri.scheme().to_owned(), root: shown(uri, &place.container) };
         let describes = place.describe(&source);
         let store = BucketStore::new(info, place.prefix, Arc::clone(&objects) as _)?
             .with_parts(Arc::clone(&objects) as _, PARTS)
@@ -180,6 +180,11 @@ impl StoreFactory for AzureFactory {
             Source::Signature(_) | Source::None => store,
         }))
     }
+}
+
+/// The URI with its container, which stands where others have a user and is no secret.
+fn shown(uri: &ArtifactUri, container: &str) -> String {
+    format!("{}://{container}@{}{}", uri.scheme(), uri.host().unwrap_or_default(), uri.raw_path())
 }
 
 fn connection_string(config: &ResolvedConfig) -> Result<Option<ConnectionString>> {
@@ -468,6 +473,26 @@ mod tests {
         // What the program sets goes first.
         assert!(told(env(0).with("access_key", "YQ==")).contains("key"));
         assert!(told(env(0).with("anonymous", "true")).contains("anonymous"));
+    }
+
+    /// Who trusts any storage, or one of his own, does not tell everybody his secret.
+    #[test]
+    fn whoever_signs_in_is_verified_all_the_same() {
+        let told = |config: StoreConfig| {
+            let config = config.resolve(&ArtifactUri::parse(URI).unwrap(), &KEYS).unwrap();
+            let http = HttpOptions { ignore_tls: true, ..HttpOptions::resolve(&config).unwrap() };
+            let options = sign_in_options(&config, &http);
+            assert!(http.ca_bundle.is_some() && !options.ignore_tls);
+            options.ca_bundle
+        };
+        let variables = [(TRACKING_CERTIFICATE, "/tracking.pem"), ("REQUESTS_CA_BUNDLE", "/all.pem")];
+        let env = |from: usize, to: usize| {
+            StoreConfig::new().with_env(variables[from..to].iter().copied().collect())
+        };
+        assert_eq!(told(env(0, 1)), None);
+        assert_eq!(told(env(0, 2)), Some("/all.pem".into()));
+        assert_eq!(told(env(1, 2)), Some("/all.pem".into()));
+        assert_eq!(told(env(0, 2).with("ca_bundle", "/own.pem")), Some("/own.pem".into()));
     }
 
     #[test]

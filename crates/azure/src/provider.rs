@@ -20,6 +20,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use tokio::sync::Mutex;
 
 use crate::blocks::{State, UploadName};
+use crate::config::PARTS;
 use crate::credentials::Source;
 use crate::delegation::Granted;
 use crate::errors::refine;
@@ -255,6 +256,10 @@ impl Signing for AzureProvider {
         let (method, permissions, query, headers) = match method {
             PresignMethod::Get => (Method::GET, "r", Vec::new(), Vec::new()),
             PresignMethod::Put => (Method::PUT, "cw", Vec::new(), put),
+            PresignMethod::Part { number, .. } if !(1..=PARTS.max_count).contains(number) => {
+                let message = format!("parts have numbers from 1 to {}", PARTS.max_count);
+                return Err(Error::new(ErrorKind::InvalidArgument, message));
+            }
             PresignMethod::Part { upload, number } => {
                 let block = UploadName::parse(&upload_id(upload)?)?.block(*number);
                 (Method::PUT, "cw", vec![("comp", "block".to_owned()), ("blockid", block)], Vec::new())

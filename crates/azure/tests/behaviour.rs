@@ -248,4 +248,5 @@ async fn a_store_describes_itself_without_secrets() {
         assert!(told.contains(word), "{word} is not in {told}");
     }
     assert!(!told.contains(place.server.key()));
+    assert_eq!(store.info().root, URI);
 }

@@ -484,7 +484,15 @@ async fn signs(store: &SharedStore, client: &HttpClient) {
 #[tokio::test]
 async fn a_key_signs_for_others() {
     let place = place();
-    signs(&place.behind(), &HttpClient::new(HttpOptions::default())).await;
+    let store = place.behind();
+    signs(&store, &HttpClient::new(HttpOptions::default())).await;
+    let upload = store.begin_upload(&path("a"), small_parts()).await.unwrap().token().unwrap();
+    for number in [0, 50_001] {
+        let method = PresignMethod::Part { upload: upload.clone(), number };
+        let request = PresignRequest { path: path("a"), method, expires_in: Duration::from_mins(1) };
+        let error = store.presign(request).await.unwrap_err();
+        assert_error(&error, ErrorKind::InvalidArgument, &["from 1 to 50000"]);
+    }
 }
 
 #[tokio::test]
