@@ -47,6 +47,7 @@ pub(crate) struct Bucket {
     pub(crate) pending: Option<Arc<dyn PendingUploads>>,
     signing: Option<Arc<dyn Signing>>,
     conditions: Capabilities,
+    doubtful_conditions: bool,
     unconditional_parts: bool,
     conditional_copies: bool,
     pub(crate) etags_are_versions: bool,
@@ -102,6 +103,7 @@ impl BucketStore {
             pending: None,
             signing: None,
             conditions: Capabilities::empty(),
+            doubtful_conditions: false,
             unconditional_parts: false,
             conditional_copies: false,
             etags_are_versions: false,
@@ -145,6 +147,12 @@ impl BucketStore {
     #[must_use]
     pub fn with_conditions(self, conditions: Capabilities) -> Self {
         self.change(|bucket| bucket.conditions = conditions)
+    }
+
+    /// The server may be one that ignores a condition: whether it holds is looked at first, too.
+    #[must_use]
+    pub fn with_doubtful_conditions(self) -> Self {
+        self.change(|bucket| bucket.doubtful_conditions = true)
     }
 
     /// The server keeps the conditions of single requests only: what goes in parts has none.
@@ -208,6 +216,7 @@ impl Bucket {
             pending: self.pending.clone(),
             signing: self.signing.clone(),
             conditions: self.conditions,
+            doubtful_conditions: self.doubtful_conditions,
             unconditional_parts: self.unconditional_parts,
             conditional_copies: self.conditional_copies,
             etags_are_versions: self.etags_are_versions,
@@ -323,9 +332,10 @@ impl Bucket {
         }
     }
 
-    /// Fails unless the condition holds now. The server is asked to keep it too; some do not know every one.
+    /// Fails unless the condition holds now, where the server is not sure to keep it.
     pub(crate) async fn check_condition(&self, path: &ArtifactPath, mode: &PutMode) -> Result<()> {
         match mode {
+            _ if !self.doubtful_conditions => Ok(()),
             PutMode::Overwrite => Ok(()),
             PutMode::CreateNew => match self.object(path).await? {
                 Some(_) => Err(exists_already()),
@@ -408,24 +418,27 @@ impl Bucket {
             .collect()
     }
 
-    /// Deletes these objects with as few requests as the provider can. What was refused among others is tried by itself, since the
-    /// answer to that says why; the first that is refused again speaks for the rest.
+    /// Deletes these objects with as few requests as the provider can. What was refused among others without a reason that has a kind
+    /// is tried by itself, since the answer to that has one; the first that is refused again speaks for the rest.
     async fn delete_objects(&self, keys: Vec<Path>) -> Vec<Result<Deleted>> {
         let mut together = self.objects.delete_stream(stream::iter(keys.clone().into_iter().map(Ok)).boxed());
         let mut answers = Vec::with_capacity(keys.len());
         let mut refused: Option<Error> = None;
         for key in keys {
             // In the order of the keys; what fails as a whole ends them.
-            let answer = match (together.next().await, &refused) {
-                (Some(Ok(_)), _) => Ok(Deleted::Removed),
-                (Some(Err(object_store::Error::NotFound { .. })), _) => Ok(Deleted::Absent),
-                (_, Some(refused)) => Err(alike(refused)),
-                (_, None) => self.delete_object(&key).await,
-            };
-            if let (Err(error), None) = (&answer, &refused) {
-                refused = Some(alike(error));
-            }
-            answers.push(answer);
+            answers.push(match together.next().await.map(|answer| answer.map_err(from_object_store)) {
+                Some(Ok(_)) => Ok(Deleted::Removed),
+                Some(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(Deleted::Absent),
+                Some(Err(error)) if error.kind() != ErrorKind::Protocol => Err(error),
+                _ => match &refused {
+                    Some(refused) => Err(alike(refused)),
+                    None => {
+                        let answer = self.delete_object(&key).await;
+                        refused = answer.as_ref().err().map(alike);
+                        answer
+                    }
+                },
+            });
         }
         answers
     }

@@ -206,7 +206,7 @@ impl StoreFactory for S3Factory {
             .with_conditions(conditions)
             .with_description(describes)
             .with_attributes(content_type);
-        Ok(Arc::new(store))
+        Ok(Arc::new(if place.is_aws { store } else { store.with_doubtful_conditions() }))
     }
 }
 
