@@ -46,14 +46,31 @@ pub(crate) struct Bucket {
     pub(crate) pages: Option<Pages>,
     pub(crate) pending: Option<Arc<dyn PendingUploads>>,
     signing: Option<Arc<dyn Signing>>,
-    conditions: Capabilities,
-    doubtful_conditions: bool,
-    unconditional_parts: bool,
-    conditional_copies: bool,
+    conditions: Conditions,
     pub(crate) etags_are_versions: bool,
     pub(crate) most_read: Option<u64>,
     describes: Vec<(&'static str, String)>,
     attributes: AttributesOf,
+}
+
+/// What the server compares before it writes.
+#[derive(Clone, Copy, Debug)]
+struct Conditions {
+    kept: Capabilities,
+    are_doubtful: bool,
+    are_not_for_parts: bool,
+    are_for_copies: bool,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Conditions {
+            kept: Capabilities::empty(),
+            are_doubtful: false,
+            are_not_for_parts: false,
+            are_for_copies: false,
+        }
+    }
 }
 
 /// How uploads are cut, and who takes the parts.
@@ -102,10 +119,7 @@ impl BucketStore {
             pages: None,
             pending: None,
             signing: None,
-            conditions: Capabilities::empty(),
-            doubtful_conditions: false,
-            unconditional_parts: false,
-            conditional_copies: false,
+            conditions: Conditions::default(),
             etags_are_versions: false,
             most_read: None,
             describes: Vec::new(),
@@ -146,25 +160,25 @@ impl BucketStore {
     /// The server keeps these conditions: [`Capabilities::CREATE_NEW`], [`Capabilities::REPLACE_IF_MATCH`].
     #[must_use]
     pub fn with_conditions(self, conditions: Capabilities) -> Self {
-        self.change(|bucket| bucket.conditions = conditions)
+        self.change(|bucket| bucket.conditions.kept = conditions)
     }
 
     /// The server may be one that ignores a condition: whether it holds is looked at first, too.
     #[must_use]
     pub fn with_doubtful_conditions(self) -> Self {
-        self.change(|bucket| bucket.doubtful_conditions = true)
+        self.change(|bucket| bucket.conditions.are_doubtful = true)
     }
 
     /// The server keeps the conditions of single requests only: what goes in parts has none.
     #[must_use]
     pub fn with_unconditional_parts(self) -> Self {
-        self.change(|bucket| bucket.unconditional_parts = true)
+        self.change(|bucket| bucket.conditions.are_not_for_parts = true)
     }
 
     /// The server compares the target of a copy with `If-Match`, not only its source.
     #[must_use]
     pub fn with_conditional_copies(self) -> Self {
-        self.change(|bucket| bucket.conditional_copies = true)
+        self.change(|bucket| bucket.conditions.are_for_copies = true)
     }
 
     /// What `object_store` calls the version of an object is its etag, and what is replaced is compared by it.
@@ -216,9 +230,6 @@ impl Bucket {
             pending: self.pending.clone(),
             signing: self.signing.clone(),
             conditions: self.conditions,
-            doubtful_conditions: self.doubtful_conditions,
-            unconditional_parts: self.unconditional_parts,
-            conditional_copies: self.conditional_copies,
             etags_are_versions: self.etags_are_versions,
             most_read: self.most_read,
             describes: self.describes.clone(),
@@ -307,13 +318,13 @@ impl Bucket {
             PutMode::CreateNew => Capabilities::CREATE_NEW,
             PutMode::IfMatch(_) => Capabilities::REPLACE_IF_MATCH,
         };
-        if self.conditions.contains(needed) { Ok(()) } else { Err(self.unsupported(operation)) }
+        if self.conditions.kept.contains(needed) { Ok(()) } else { Err(self.unsupported(operation)) }
     }
 
     /// Fails unless the server keeps the condition when parts become an object.
     pub(crate) fn check_mode_of_parts(&self, mode: &PutMode) -> Result<()> {
         self.check_mode("begin_upload", mode)?;
-        if self.unconditional_parts && *mode != PutMode::Overwrite {
+        if self.conditions.are_not_for_parts && *mode != PutMode::Overwrite {
             return Err(self.unsupported("begin_upload").with_help(
                 "an upload in parts has no condition here: write it in one request, or with larger parts, or without condition",
             ));
@@ -335,7 +346,7 @@ impl Bucket {
     /// Fails unless the condition holds now, where the server is not sure to keep it.
     pub(crate) async fn check_condition(&self, path: &ArtifactPath, mode: &PutMode) -> Result<()> {
         match mode {
-            _ if !self.doubtful_conditions => Ok(()),
+            _ if !self.conditions.are_doubtful => Ok(()),
             PutMode::Overwrite => Ok(()),
             PutMode::CreateNew => match self.object(path).await? {
                 Some(_) => Err(exists_already()),
@@ -457,7 +468,7 @@ impl Bucket {
         let (mode, condition) = match options.mode {
             PutMode::CreateNew => (CopyMode::Create, Vec::new()),
             PutMode::Overwrite => (CopyMode::Overwrite, Vec::new()),
-            PutMode::IfMatch(etag) if self.conditional_copies => {
+            PutMode::IfMatch(etag) if self.conditions.are_for_copies => {
                 (CopyMode::Overwrite, vec![if_match(&etag)?])
             }
             PutMode::IfMatch(_) => return Err(self.unsupported("copy")),
@@ -504,7 +515,7 @@ impl ArtifactStore for BucketStore {
 
     fn capabilities(&self) -> Capabilities {
         let mut capabilities =
-            Capabilities::RANGE | Capabilities::IF_MATCH | Capabilities::COPY | self.0.conditions;
+            Capabilities::RANGE | Capabilities::IF_MATCH | Capabilities::COPY | self.0.conditions.kept;
         if self.0.parts.is_some() {
             capabilities |= Capabilities::MULTIPART | Capabilities::RESUME_UPLOAD;
         }
