@@ -114,7 +114,8 @@ struct Shared(Arc<Service>);
 #[async_trait]
 impl HttpService for Shared {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        self.0.send(request).await.map_err(http_error)
+        let can_repeat = is_deletion(&request);
+        self.0.send(request).await.map_err(|error| http_error(error, can_repeat))
     }
 }
 
@@ -150,7 +151,11 @@ impl Service {
         {
             return Err(error);
         }
-        Ok(head.map(|()| without_folders(&text).into()))
+        if ROOTED.iter().any(|rooted| text.contains(rooted)) {
+            let message = "the bucket has a key that begins with a slash, which no artifact can have";
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        Ok(head.map(|()| disarmed(&without_folders(&text)).into()))
     }
 
     /// What is refused is an error of ours, but for what `object_store` has a meaning of its own.
@@ -165,8 +170,10 @@ impl Service {
         if is_theirs {
             return Ok(head.map(|()| Bytes::new().into()));
         }
-        if let Some(delay) = error.retry_after() {
-            tokio::time::sleep(delay.min(LONGEST_WAIT)).await;
+        match error.retry_after().filter(|_| error.retry() == Retry::Transient) {
+            Some(delay) if delay > LONGEST_WAIT => return Err(error.with_retry(Retry::Exhausted)),
+            Some(delay) => tokio::time::sleep(delay).await,
+            None => {}
         }
         Err(error)
     }
@@ -183,14 +190,22 @@ impl Service {
     }
 }
 
+/// Whether the request only deletes, which may be done twice; `object_store` does not know.
+fn is_deletion(request: &HttpRequest) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    request.method() == Method::DELETE
+        || query.split('&').any(|pair| pair.split('=').next() == Some("delete"))
+}
+
 /// How `object_store` is told of an error, so that it tries again what may be tried again.
-fn http_error(error: Error) -> HttpError {
+fn http_error(error: Error, can_repeat: bool) -> HttpError {
     let kind = match (error.retry(), error.kind()) {
         (Retry::Never | Retry::Exhausted, _) => HttpErrorKind::Unknown,
+        _ if can_repeat => HttpErrorKind::Request,
         (_, ErrorKind::Connection) if is_unsent(&error) => HttpErrorKind::Connect,
         (_, ErrorKind::Connection) => HttpErrorKind::Interrupted,
         (_, ErrorKind::Timeout) => HttpErrorKind::Timeout,
-        // The server said itself that it did nothing.
+        // The server said itself that it failed.
         _ => HttpErrorKind::Request,
     };
     HttpError::new(kind, Carried::new(error))
@@ -268,8 +283,16 @@ impl http_body::Body for StreamedBody {
         let stream = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         stream
             .poll_next_unpin(context)
-            .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(http_error)))
+            .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|error| http_error(error, false))))
     }
+}
+
+/// What is at the beginning of a key that `object_store` would take for another: it drops the slash.
+const ROOTED: [&str; 3] = ["<Key>/", "<Name>/", "<CommonPrefixes><Prefix>/"];
+
+/// A good answer without the words at which `object_store` takes it for a failure, wherever they stand: also in a key.
+fn disarmed(answer: &str) -> String {
+    answer.replace("InternalError", "&#73;nternalError").replace("SlowDown", "&#83;lowDown")
 }
 
 /// A page of a listing without what stands for a folder and is no artifact: keys that end in a slash, of which `object_store`

@@ -10,7 +10,7 @@ use object_store::list::PaginatedListOptions;
 use object_store::{ListResult, ObjectMeta};
 
 use crate::error::from_object_store;
-use crate::store::{Bucket, Pages};
+use crate::store::{Bucket, Pages, next};
 
 type Entries = BoxStream<'static, Result<ArtifactMeta>>;
 
@@ -71,7 +71,7 @@ pub(crate) fn children(bucket: Arc<Bucket>, directory: ArtifactPath) -> Entries 
                 PaginatedListOptions { delimiter: Some("/".into()), page_token, ..Default::default() };
             let page = pages.list_paginated(prefix.as_deref(), options).await.map_err(from_object_store)?;
             sorter.take(&bucket, page.result)?;
-            Ok(Some(match page.page_token {
+            Ok(Some(match next(page.page_token) {
                 Some(token) => (sorter.settled(), Some((sorter, Some(token)))),
                 None => (sorter.rest().collect(), None),
             }))
@@ -128,7 +128,8 @@ impl Sorter {
 /// The greatest key of what precedes this one as a path, or is it: of `a-b` that is `a/`.
 fn last_key_before(key: &str) -> String {
     let name = key.trim_end_matches('/').rfind('/').map_or(0, |at| at + 1);
-    match key[name..].char_indices().find(|(_, c)| *c < '/') {
+    // No name is empty: what comes before the slash is one character at least.
+    match key[name..].char_indices().skip(1).find(|(_, c)| *c < '/') {
         Some((at, _)) => format!("{}/", &key[..name + at]),
         None => key.to_owned(),
     }
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn what_may_still_be_preceded_waits() {
         for (key, until) in
-            [("a", "a"), ("a-b", "a/"), ("d/a-b-c", "d/a/"), ("d-e/a", "d-e/a"), ("a b/", "a/")]
+            [("a", "a"), (".a", ".a"), ("a-b", "a/"), ("d/a-b-c", "d/a/"), ("d-e/a", "d-e/a"), ("a b/", "a/")]
         {
             assert_eq!(last_key_before(key), until, "{key}");
         }

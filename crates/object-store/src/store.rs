@@ -1,6 +1,7 @@
 //! The artifact store trait over a bucket: what stands at a key, and what is done to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -27,6 +28,8 @@ use crate::upload::{BucketUpload, Writing, if_match};
 const DELETED_AT_ONCE: usize = 1_000;
 /// How many such requests are made at once.
 const DELETIONS_AT_ONCE: usize = 4;
+/// As long as every provider signs for: Amazon S3 and Google say so, Azure its keys of identities.
+const LONGEST_SIGNED: Duration = Duration::from_hours(7 * 24);
 /// How many requests for single objects are made at once where many are asked for.
 const AT_ONCE: usize = 16;
 /// From this many bytes on parallel ranges are faster than one stream.
@@ -295,7 +298,7 @@ impl Bucket {
         let options = object_store::list::PaginatedListOptions { max_keys: Some(2), ..Default::default() };
         let prefix = prefix.map(|prefix| format!("{prefix}/"));
         let page = pages.list_paginated(prefix.as_deref(), options).await.map_err(from_object_store)?;
-        Ok(!page.result.objects.is_empty() || page.page_token.is_some())
+        Ok(!page.result.objects.is_empty() || next(page.page_token).is_some())
     }
 
     /// The error of a path without an object.
@@ -495,6 +498,11 @@ impl Bucket {
     }
 }
 
+/// The token of the next page. Some services name an empty one where there is none.
+pub(crate) fn next(token: Option<String>) -> Option<String> {
+    token.filter(|token| !token.is_empty())
+}
+
 pub(crate) fn exists_already() -> Error {
     Error::new(ErrorKind::AlreadyExists, "there is an artifact already")
 }
@@ -596,6 +604,10 @@ impl ArtifactStore for BucketStore {
         let signed = async {
             let signing = self.0.signing.as_ref().ok_or_else(|| self.0.unsupported("presign"))?;
             let key = self.0.key(&request.path)?;
+            if request.expires_in > LONGEST_SIGNED {
+                let message = "a request is signed for seven days at most";
+                return Err(Error::new(ErrorKind::InvalidArgument, message));
+            }
             signing.sign(&key, &request.method, request.expires_in).await
         };
         signed.await.map_err(|error: Error| error.with_operation("presign").with_path(&path))

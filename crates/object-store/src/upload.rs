@@ -1,11 +1,13 @@
 //! Writing an object: as one request, or in parts.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use md5::{Digest as _, Md5};
 use mlflow_artifacts_core::{
     ArtifactPath, ByteStream, Error, ErrorKind, PartReceipt, PutBody, PutMode, PutOptions, PutOutcome,
     Result, SourceFile, Upload, UploadOptions, UploadToken, check_parts, verified,
@@ -336,6 +338,7 @@ impl BucketUpload {
     async fn commit(&self, parts: Vec<PartReceipt>) -> Result<PutOutcome> {
         check_parts(&parts, self.token.part_size)?;
         let size = parts.iter().map(|part| part.size).sum();
+        let etag = etag_of(&parts);
         let ids = parts.into_iter().map(|part| PartId { content_id: part.etag }).collect();
         let mode = self.token.mode();
         self.bucket.check_condition(&self.path, &mode).await?;
@@ -343,12 +346,40 @@ impl BucketUpload {
         match with_headers(condition(&mode)?, complete).await.map_err(from_object_store) {
             // radosgw names no etag then.
             Ok(put) => Ok(PutOutcome { size, etag: put.e_tag.filter(|etag| !etag.is_empty()), digest: None }),
-            Err(error) if error.kind() == ErrorKind::PreconditionFailed && mode == PutMode::CreateNew => {
-                Err(exists_already())
-            }
-            Err(error) => Err(no_upload(error)),
+            Err(error) => match self.completed_unheard(etag, size).await {
+                Some(outcome) => Ok(outcome),
+                None if error.kind() == ErrorKind::PreconditionFailed && mode == PutMode::CreateNew => {
+                    Err(exists_already())
+                }
+                None => Err(no_upload(error)),
+            },
         }
     }
+
+    /// What stands there, if it is these parts: the answer to a request that completed them may have been lost, and the next one was
+    /// refused.
+    async fn completed_unheard(&self, etag: Option<String>, size: u64) -> Option<PutOutcome> {
+        let found = self.bucket.object(&self.path).await.ok()??;
+        let is_this = etag.is_some() && found.e_tag == etag && found.size == size;
+        is_this.then_some(PutOutcome { size, etag, digest: None })
+    }
+}
+
+/// The etag that an object of these parts has, as far as theirs are MD5 digests: that of the digests, and how many there are (as S3
+/// makes it, and who speaks its protocol).
+fn etag_of(parts: &[PartReceipt]) -> Option<String> {
+    let mut digest = Md5::new();
+    for part in parts {
+        let hex = part.etag.trim_matches('"');
+        let digits =
+            hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+        digest.update(digits.collect::<Option<Vec<_>>>().filter(|bytes| bytes.len() == 16)?);
+    }
+    let mut etag = "\"".to_owned();
+    for byte in digest.finalize() {
+        write!(etag, "{byte:02x}").ok()?;
+    }
+    Some(format!("{etag}-{}\"", parts.len()))
 }
 
 /// The headers of the request that completes an upload.

@@ -60,6 +60,12 @@ impl Arguments {
         for (name, value) in &arguments {
             parsed.add(name, value)?;
         }
+        // boto3 encodes a key that comes without its digest; one that comes with it is encoded already.
+        if let (Some(Value::String(key)), Some(_)) =
+            (arguments.get("SSECustomerKey"), arguments.get("SSECustomerKeyMD5"))
+        {
+            insert(&mut parsed.key, "x-amz-server-side-encryption-customer-key", key)?;
+        }
         parsed.check_key()?;
         Ok(parsed)
     }
@@ -192,12 +198,15 @@ fn text(name: &str, value: &Value) -> Result<String> {
 }
 
 fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<()> {
-    let header = (HeaderName::try_from(name), HeaderValue::from_str(value));
-    let (Ok(name), Ok(mut value)) = header else {
+    // Others can be sent, but not signed.
+    let is_plain = value.is_ascii();
+    let (Ok(header), Ok(mut value), true) =
+        (HeaderName::try_from(name), HeaderValue::from_str(value), is_plain)
+    else {
         return Err(refused(&format!("has a value for {name} that no header can carry"), "use plain ASCII"));
     };
-    value.set_sensitive(name.as_str().contains("customer-key"));
-    headers.insert(name, value);
+    value.set_sensitive(name.contains("customer-key"));
+    headers.insert(header, value);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Options of the stores of S3, and how a URI becomes a bucket at an endpoint.
 
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, LazyLock, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
 
 use mlflow_artifacts_core::{
     ArtifactPath, ArtifactUri, Capabilities, ConfigKey, Error, ErrorKind, PartLimits, ResolvedConfig, Result,
@@ -24,6 +24,9 @@ const USUAL_REGION: &str = "us-east-1";
 
 /// What the names of AWS's own hosts end with.
 const AWS_DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
+
+/// Where instances and containers ask about themselves (Amazon EC2 User Guide, "Instance metadata"; Amazon ECS and EKS guides).
+const LINK_LOCAL: &str = "169.254.169.254,169.254.170.2,169.254.170.23,fd00:ec2::254,fd00:ec2::23";
 
 /// Amazon S3 User Guide, "Amazon S3 multipart upload limits".
 const PARTS: PartLimits =
@@ -141,9 +144,10 @@ impl StoreFactory for S3Factory {
         let place = Place::of(uri, config)?;
         let http = HttpOptions { ignore_tls: config.switch("ignore_tls")?, ..HttpOptions::resolve(config)? };
         let retries = http.retries;
+        let http_of_the_chain = of_the_chain(&http);
         let client = Arc::new(HttpClient::new(http));
         let arguments = arguments(config)?;
-        let source = source(uri, config, &place, &client)?;
+        let source = source(uri, config, &place, http_of_the_chain)?;
         let checksum = match (config.get("checksum"), arguments.checksum) {
             (_, Some(asked)) => Some(asked),
             (Some("none"), None) => None,
@@ -163,6 +167,7 @@ impl StoreFactory for S3Factory {
             region: RwLock::new(place.region.clone()),
             base_region: place.region.clone(),
             skew: AtomicI64::new(0),
+            learned: Mutex::new(None),
         });
         let conditional = config.switch("conditional_put")?;
         let mut builder = AmazonS3Builder::new()
@@ -183,7 +188,7 @@ impl StoreFactory for S3Factory {
                 max_retries: retries,
                 backoff: BackoffConfig::default(),
                 // How often, not how long, is what the options say.
-                retry_timeout: std::time::Duration::from_mins(30),
+                retry_timeout: std::time::Duration::from_hours(24 * 365),
             })
             .with_http_connector(connector(client, Arc::clone(&provider) as Arc<dyn Provider>));
         if let Some(checksum) = checksum {
@@ -221,12 +226,7 @@ fn arguments(config: &ResolvedConfig) -> Result<Arguments> {
     Ok(arguments)
 }
 
-fn source(
-    uri: &ArtifactUri,
-    config: &ResolvedConfig,
-    place: &Place,
-    client: &Arc<HttpClient>,
-) -> Result<Source> {
+fn source(uri: &ArtifactUri, config: &ResolvedConfig, place: &Place, http: HttpOptions) -> Result<Source> {
     let signature = config.choice("signature", &[("s3v4", true), ("v4", true), ("unsigned", false)])?;
     if signature == Some(false) {
         return Ok(Source::None);
@@ -238,16 +238,28 @@ fn source(
     };
     match (config.get(names.0), config.get(names.1)) {
         (Some(key), Some(secret)) => {
-            Ok(Source::given(key, &Secret::new(secret), config.get("session_token")))
+            let token = config.get("session_token").filter(|_| uri.scheme() != "oss");
+            Ok(Source::given(key, &Secret::new(secret), token))
         }
         // Nobody's keys for AWS are for another company.
         (None, None) if uri.scheme() == "oss" => {
             Err(config.refuse(names.0, "the access key, or signature=unsigned for a public bucket"))
         }
-        (None, None) => Ok(Source::chain(config.get("profile"), &place.region, Arc::clone(client))),
+        (None, None) => {
+            Ok(Source::chain(config.get("profile"), &place.region, Arc::new(HttpClient::new(http))))
+        }
         (Some(_), None) => Err(config.refuse(names.1, "the secret that belongs to the access key")),
         (None, Some(_)) => Err(config.refuse(names.0, "the access key that belongs to the secret")),
     }
+}
+
+/// How those are asked who hand out credentials: what is trusted without a certificate is the storage, and no proxy is between this
+/// machine and what it asks about itself.
+fn of_the_chain(http: &HttpOptions) -> HttpOptions {
+    let mut http = HttpOptions { ignore_tls: false, ..http.clone() };
+    let none_for = http.proxies.none_for.into_iter().chain([LINK_LOCAL.to_owned()]);
+    http.proxies.none_for = Some(none_for.collect::<Vec<_>>().join(","));
+    http
 }
 
 /// A bucket, where it is, and what of it is the store's root.
@@ -275,8 +287,10 @@ impl Place {
             Error::new(ErrorKind::InvalidUri, format!("not a URI of S3: {defect}")).with_help(usual)
         };
         let host = uri.host().ok_or_else(|| refused("it names no bucket"))?;
-        let path = uri.path()?;
-        let prefix = ArtifactPath::parse(path.trim_matches('/')).map_err(|error| refused(error.message()))?;
+        // As MLflow takes it: nothing is decoded, and one slash belongs to the bucket.
+        let path = uri.raw_path();
+        let path = path.strip_prefix('/').unwrap_or(path).trim_end_matches('/');
+        let prefix = ArtifactPath::parse(path).map_err(|error| refused(error.message()))?;
         let names_host = matches!(scheme, "r2" | "b2");
         let bucket = if names_host { uri.user().ok_or_else(|| refused("it names no bucket"))? } else { host };
         if uri.password().is_some() || (!names_host && (uri.user().is_some() || uri.port().is_some())) {
@@ -303,14 +317,21 @@ impl Place {
             }
             _ => config.get("endpoint").map(str::to_owned),
         };
+        let is_told = told.is_some();
         let service = told.unwrap_or_else(|| aws_endpoint(&region));
-        let service = service.trim_end_matches('/');
-        let url: Url =
-            service.parse().map_err(|_| config.refuse("endpoint", "an address such as http://host:port"))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
-            return Err(config.refuse("endpoint", "an address such as http://host:port"));
+        let refuse = || config.refuse("endpoint", "an address such as http://host:port");
+        let url: Url = service.parse().map_err(|_| refuse())?;
+        if !url.username().is_empty() || url.password().is_some() {
+            // Not shown: it may be a password.
+            let message = "the endpoint (MLFLOW_S3_ENDPOINT_URL) has a user or a password in it";
+            let help = "leave them out: the keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+            return Err(Error::new(ErrorKind::InvalidConfig, message).with_help(help));
         }
-        let is_aws = url.host_str().is_some_and(|host| AWS_DOMAINS.iter().any(|aws| host.ends_with(aws)));
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.query().is_some() {
+            return Err(refuse());
+        }
+        let service = url.as_str().trim_end_matches('/');
+        let is_aws = url.host_str().is_some_and(is_of_aws);
         let is_virtual = match config
             .choice("addressing", &[("auto", None), ("virtual", Some(true)), ("path", Some(false))])?
         {
@@ -318,8 +339,8 @@ impl Place {
             _ => match scheme {
                 "r2" | "oss" => true,
                 "b2" => false,
-                // A certificate for *.s3.amazonaws.com is none for a name with another dot.
-                _ => is_aws && !bucket.contains('.'),
+                // A certificate for *.s3.amazonaws.com is none for a name with another dot; hosts know no capitals.
+                _ => !is_told && !bucket.contains(['.', '_']) && !bucket.contains(char::is_uppercase),
             },
         };
         let endpoint = if is_virtual {
@@ -359,6 +380,14 @@ fn check_bucket(bucket: &str) -> Result<(), &'static str> {
     Err("a bucket's name has 3 to 63 letters, digits, dots and hyphens")
 }
 
+/// Whether S3 itself answers there, and not a machine that is rented from AWS.
+fn is_of_aws(host: &str) -> bool {
+    AWS_DOMAINS
+        .iter()
+        .filter_map(|domain| host.strip_suffix(domain))
+        .any(|service| service.split('.').any(|label| label == "s3" || label.starts_with("s3-")))
+}
+
 fn aws_endpoint(region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("https://s3.{region}.{domain}")
@@ -394,7 +423,20 @@ mod tests {
                 "a",
             ),
             ("s3://dotted.bucket/a", &[], "https://s3.us-east-1.amazonaws.com/dotted.bucket", "a"),
-            ("s3://bucket/a%20b", &minio, "http://minio:9000/bucket", "a b"),
+            // As MLflow has it: what is encoded stays so.
+            ("s3://bucket/a%20b", &minio, "http://minio:9000/bucket", "a%20b"),
+            (
+                "s3://bucket/a b",
+                &[("AWS_ENDPOINT_URL", "http://MinIO:9000")],
+                "http://minio:9000/bucket",
+                "a b",
+            ),
+            (
+                "s3://bucket/a",
+                &[("AWS_ENDPOINT_URL", "https://ec2-1-2-3-4.compute-1.amazonaws.com:9000")],
+                "https://ec2-1-2-3-4.compute-1.amazonaws.com:9000/bucket",
+                "a",
+            ),
             (
                 "s3://bucket/a",
                 &[("AWS_ENDPOINT_URL", "http://one:1"), ("AWS_ENDPOINT_URL_S3", "http://two:2")],
@@ -446,16 +488,20 @@ mod tests {
             "s3://user@bucket/a",
             "s3://bucket:9000/a",
             "s3://bucket/a//b",
+            "s3://bucket//a",
             "s3://b/a",
             "s3://bu cket/a",
             "r2://bucket/a",
         ] {
             assert_eq!(place(uri, &[]).unwrap_err().kind(), ErrorKind::InvalidUri, "{uri}");
         }
-        for endpoint in ["minio:9000", "ftp://minio", "http://", "http://minio?x=1"] {
+        for endpoint in
+            ["minio:9000", "ftp://minio", "http://", "http://minio?x=1", "http://user:canary@minio:9000"]
+        {
             let error = place("s3://bucket/a", &[("MLFLOW_S3_ENDPOINT_URL", endpoint)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{endpoint}");
             assert!(error.to_string().contains("MLFLOW_S3_ENDPOINT_URL"), "{error}");
+            assert!(!error.to_string().contains("canary"), "{error}");
         }
         let error = place("oss://bucket/a", &[]).unwrap_err();
         assert!(error.to_string().contains("MLFLOW_OSS_ENDPOINT_URL"), "{error}");

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use mlflow_artifacts_core::{Error, ErrorKind, PresignMethod, Result, Retry, SignedRequest};
@@ -23,6 +23,11 @@ use crate::sign::Signer;
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 const VALUE: &AsciiSet = &KEY.add(b'/');
 
+/// How long a request may be under way that was made before something was learned.
+const IN_FLIGHT: Duration = Duration::from_mins(1);
+/// Seconds; AWS bears fifteen minutes.
+const LARGEST_SKEW: i64 = 600;
+
 /// How long a signature of our own is good for.
 const SIGNED_FOR: Duration = Duration::from_mins(1);
 
@@ -40,6 +45,8 @@ pub(crate) struct S3Provider {
     pub(crate) base_region: String,
     /// Seconds that the service's clock is ahead of ours.
     pub(crate) skew: AtomicI64,
+    /// When region or clock were learned last.
+    pub(crate) learned: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for S3Provider {
@@ -58,7 +65,11 @@ impl S3Provider {
         if !self.is_aws || region == self.base_region {
             return address.to_owned();
         }
-        address.replacen(&format!("s3.{}.", self.base_region), &format!("s3.{region}."), 1)
+        let host = address.find("://").map_or(0, |at| at + 3);
+        let path = address[host..].find('/').map_or(address.len(), |at| host + at);
+        let there =
+            address[..path].replacen(&format!("s3.{}.", self.base_region), &format!("s3.{region}."), 1);
+        there + &address[path..]
     }
 
     /// Now, by the service's clock.
@@ -82,20 +93,35 @@ impl S3Provider {
         let is_new = self.is_aws && *region != told && is_region(told);
         if is_new {
             told.clone_into(&mut region);
+            self.note_learning();
         }
-        is_new
+        is_new || self.has_just_learned()
+    }
+
+    fn note_learning(&self) {
+        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a request that is refused now may have been sent before it was known better.
+    fn has_just_learned(&self) -> bool {
+        let learned = *self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.is_some_and(|learned| learned.elapsed() < IN_FLIGHT)
     }
 
     /// Whether the clocks differ: then it is known by how much from here on.
     fn learn_time(&self, headers: &HeaderMap) -> bool {
-        let told = headers.get(DATE).and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
-        let Some(told) = told else { return false };
-        let skew = match told.duration_since(SystemTime::now()) {
-            Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or_default(),
-            Err(behind) => -i64::try_from(behind.duration().as_secs()).unwrap_or_default(),
-        };
+        let Some(skew) = skew_of(headers) else { return false };
         let before = self.skew.swap(skew, Ordering::Relaxed);
-        (before - skew).abs() > 60
+        let is_new = (before - skew).abs() > 60;
+        if is_new {
+            self.note_learning();
+        }
+        is_new || self.has_just_learned()
+    }
+
+    /// Whether the clocks differ by more than a service bears: a refusal without a word, as of a HEAD, may mean that.
+    fn is_skewed(&self, headers: &HeaderMap) -> bool {
+        skew_of(headers).is_some_and(|skew| (skew - self.skew.load(Ordering::Relaxed)).abs() > LARGEST_SKEW)
     }
 
     /// A signed URL, and the headers that whoever uses it must send.
@@ -136,6 +162,15 @@ fn with_query<'a>(address: &str, pairs: impl IntoIterator<Item = (&'a str, Strin
         address.extend(utf8_percent_encode(&value, VALUE));
     }
     address
+}
+
+/// Seconds that the clock of whoever answered is ahead of ours.
+fn skew_of(headers: &HeaderMap) -> Option<i64> {
+    let told = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    match told.duration_since(SystemTime::now()) {
+        Ok(ahead) => i64::try_from(ahead.as_secs()).ok(),
+        Err(behind) => i64::try_from(behind.duration().as_secs()).ok().map(|behind| -behind),
+    }
 }
 
 /// The address with this query in place of its own.
@@ -189,10 +224,13 @@ impl Provider for S3Provider {
     fn refine(&self, error: Error, headers: &HeaderMap) -> Error {
         let error = refine(error);
         let code = error.provider_code().unwrap_or_default();
-        let can_do_better = match code {
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => self.source.forget(),
-            "RequestTimeTooSkewed" => self.learn_time(headers),
-            _ => self.learn_region(headers),
+        let can_do_better = match (code, error.http_status()) {
+            ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired", _) => self.source.forget(),
+            ("RequestTimeTooSkewed", _) => self.learn_time(headers),
+            ("", Some(403)) if self.is_skewed(headers) => self.learn_time(headers),
+            // Also with a code: it differs from case to case.
+            (_, Some(301 | 307 | 400)) => self.learn_region(headers),
+            _ => false,
         };
         if can_do_better { error.with_retry(Retry::Transient) } else { error }
     }
@@ -209,8 +247,13 @@ impl Signing for S3Provider {
             }
         };
         let is_part = !query.is_empty();
-        if is_part && (!self.arguments.key.is_empty() || self.arguments.checksum.is_some()) {
-            let message = "parts that carry a customer's key or a checksum cannot be signed for others";
+        if !self.arguments.key.is_empty() {
+            let message =
+                "what needs a customer's key cannot be signed for others: they would have to know the key";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        if is_part && self.arguments.checksum.is_some() {
+            let message = "parts that carry a checksum cannot be signed for others";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let headers = self.arguments.own_headers(&method, if is_part { "partNumber" } else { "" });

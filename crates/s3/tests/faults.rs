@@ -146,9 +146,11 @@ async fn a_wrong_clock_is_corrected() {
     let requests = wire.requests();
     let hour = |at: usize| header(&requests[at], "x-amz-date")[9..11].parse::<u32>().unwrap();
     assert_eq!((hour(0) + 3) % 24, hour(1), "{requests:?}");
-    // A second refusal is none of the clock's.
+    // A server that is never content is not asked for ever.
+    let store = wire.open_with("clock", &[], StoreConfig::new().with("retries", "1"));
     let now = httpdate::fmt_http_date(SystemTime::now() + Duration::from_hours(3));
-    wire.recorder.inject(put("", refusal(403, "RequestTimeTooSkewed", vec![("date", now)])));
+    let never = refusal(403, "RequestTimeTooSkewed", vec![("date", now)]);
+    wire.recorder.inject(Fault { times: 100, ..put("", never) });
     let error = store.put_bytes(&path("file"), Bytes::from_static(b"x")).await.unwrap_err();
     assert_error(&error, ErrorKind::Unauthenticated, &["RequestTimeTooSkewed", "clock"]);
 }
@@ -180,16 +182,79 @@ async fn a_bucket_in_another_region_is_found() {
         proxy.forget();
         let hosts: Vec<_> =
             requests.iter().map(|request| request.target.split('/').nth(2).unwrap()).collect();
-        let there = "bucket.s3.eu-west-1.amazonaws.com";
-        assert_eq!(hosts, ["bucket.s3.us-east-1.amazonaws.com", there, there], "{code}");
+        let there = "s3.eu-west-1.amazonaws.com";
+        assert_eq!(hosts, ["s3.us-east-1.amazonaws.com", there, there], "{code}");
         assert!(header(&requests[1], "authorization").contains("/eu-west-1/s3/"));
     }
+    // Requests that were under way when it was learned are made again, too.
+    let store = open_with("s3://bucket/p", &with_variables(&variables)).unwrap();
+    proxy.inject(Fault { times: 8, ..Fault::next(elsewhere(301, "PermanentRedirect")) });
+    proxy.inject(Fault { times: 100, ..Fault::next(found()) });
+    let root = path("");
+    let lists = (0..8).map(|_| store.list_all(&root, ListOptions::default()));
+    let answers = futures_util::future::join_all(lists).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     // Another service's region has to be told.
     let wire = Wire::new();
     let store = wire.open("region", &[]);
     wire.refuse("PUT", "", 400, "AuthorizationHeaderMalformed");
     let error = store.put_bytes(&path("file"), Bytes::from_static(b"x")).await.unwrap_err();
     assert_error(&error, ErrorKind::InvalidConfig, &["AWS_DEFAULT_REGION"]);
+}
+
+/// The answer to the request that completed an upload is lost, and the next one finds no upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_that_nobody_heard_is_one() {
+    survives("unheard", vec![post("uploadId", Effect::ResetAnswer(0))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_whose_connection_breaks_is_made_again() {
+    let wire = Wire::new();
+    let store = wire.open("broken-deletion", &[]);
+    for effect in [Effect::ResetRequest(0), Effect::ResetAnswer(0)] {
+        store.put_bytes(&path("dir/file"), Bytes::from_static(b"x")).await.unwrap();
+        wire.recorder.inject(post("?delete", effect));
+        store.delete_tree(&path("dir")).await.unwrap();
+        assert!(!store.exists(&path("dir/file")).await.unwrap());
+    }
+    assert_eq!(wire.recorder.waiting_faults(), []);
+}
+
+/// Answers repeat the key, in which the words stand that `object_store` looks for in answers that failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_may_be_called_as_errors_are() {
+    let wire = Wire::new();
+    let store = wire.open("words", &[]);
+    for name in ["InternalError.txt", "SlowDown"] {
+        put_large(&store, &path(name)).await.unwrap();
+        store.delete(&path(name), mlflow_artifacts_core::DeleteOptions::default()).await.unwrap();
+        assert!(!store.exists(&path(name)).await.unwrap());
+    }
+    let completions = wire.requests().iter().filter(|request| request.target.contains("uploadId=")).count();
+    // Of each upload five parts and the end.
+    assert_eq!(completions, 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_cannot_be_told_is_an_error() {
+    let wire = Wire::new();
+    let store = wire.open("rooted", &[]);
+    let body =
+        "<ListBucketResult><Contents><Key>/x</Key><Size>1</Size></Contents></ListBucketResult>".to_owned();
+    wire.recorder.inject(Fault::next(Effect::Answer { status: 200, headers: Vec::new(), body }));
+    let error = store.list_all(&path(""), ListOptions::default()).await.unwrap_err();
+    assert_error(&error, ErrorKind::Protocol, &["slash"]);
+    // A next page without a name is none.
+    let body = "<ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken></NextContinuationToken>\
+                </ListBucketResult>";
+    for _ in 0..2 {
+        let answer = Effect::Answer { status: 200, headers: Vec::new(), body: body.to_owned() };
+        wire.recorder.inject(Fault { method: Some("GET"), ..Fault::next(answer) });
+    }
+    assert_eq!(store.list_all(&path(""), ListOptions::default()).await.unwrap(), []);
+    assert_error(&store.stat(&path("none")).await.unwrap_err(), ErrorKind::NotFound, &[]);
+    assert_eq!(wire.recorder.waiting_faults(), []);
 }
 
 /// Of many keys one is refused: the others are deleted, and the error says which it was and why.

@@ -43,7 +43,9 @@ async fn uris_and_endpoints_say_where() {
     let storage = ("MLFLOW_S3_ENDPOINT_URL", "http://storage.example:9000");
     for (uri, variables, target) in [
         ("s3://bucket", &[storage][..], "http://storage.example:9000/bucket/a%20b/file"),
-        ("s3://bucket/1/c%20d/", &[storage], "http://storage.example:9000/bucket/1/c%20d/a%20b/file"),
+        ("s3://bucket/1/c d/", &[storage], "http://storage.example:9000/bucket/1/c%20d/a%20b/file"),
+        // As MLflow has it: what is encoded in the URI is so in the key.
+        ("s3://bucket/1/c%20d/", &[storage], "http://storage.example:9000/bucket/1/c%2520d/a%20b/file"),
         ("s3://a.bucket/p", &[storage], "http://storage.example:9000/a.bucket/p/a%20b/file"),
         (
             "s3://bucket/p",
@@ -127,6 +129,10 @@ async fn requests_are_signed_for_the_region_with_the_keys() {
     let oss = [("MLFLOW_OSS_ENDPOINT_URL", "http://oss.example"), OSS_KEYS[0], OSS_KEYS[1]];
     let request = first_request("oss://bucket/p", &oss).await;
     assert!(header(&request, "authorization").contains("Credential=OSSKEY/"));
+    // What is AWS's stays with AWS.
+    let request =
+        first_request("oss://bucket/p", &[&oss[..], &[("AWS_SESSION_TOKEN", "canary")]].concat()).await;
+    assert_eq!(header(&request, "x-amz-security-token"), "");
     let unsigned = [storage, ("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION", "unsigned")];
     assert_eq!(header(&first_request("s3://bucket/p", &unsigned).await, "authorization"), "");
 }
@@ -229,6 +235,12 @@ async fn keys_of_customers_go_along() {
         &with_key,
     );
     goes_along(&requests, &format!("{prefix}-key-md5"), "hRasmdxgYDKV3nvbahU1MA==", &with_key);
+    let request = |method| PresignRequest { path: path("file"), method, expires_in: Duration::from_mins(5) };
+    let store = wire.open("customer", &[("MLFLOW_S3_UPLOAD_EXTRA_ARGS", &arguments)]);
+    for method in [PresignMethod::Get, PresignMethod::Put] {
+        let error = store.presign(request(method)).await.unwrap_err();
+        assert_error(&error, ErrorKind::Unsupported, &["key"]);
+    }
     let source = "x-amz-copy-source-server-side-encryption-customer-algorithm";
     goes_along(&requests, source, "AES256", &["copy"]);
 }
