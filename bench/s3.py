@@ -304,7 +304,7 @@ def report(bench, quick):
     tree, file = os.path.join(bench.work, "tree"), os.path.join(bench.work, "file.bin")
     make_tree(tree, 2000, 16 << 10)
     make_file(file, 1024)
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     cases = {
         "1 GiB": measure(bench, "1 GiB", file, rounds),
         "2,000 x 16 KiB": measure(bench, "2,000 x 16 KiB", tree, rounds),
