@@ -105,6 +105,9 @@ pub(crate) fn build_with(profile: &str, name: &str, arguments: &[&str]) -> Outco
     let archive = directory.join("libmlflow_artifacts.a");
     let profile_directory = cargo_target.join(if profile == "dev" { "debug" } else { profile });
     std::fs::copy(profile_directory.join("libmlflow_artifacts.a"), &archive)?;
+    // The C interface of a crate that object_store sums with, which cannot be switched off there: another library may have it too.
+    let hide = ["--enable-deterministic-archives", "--wildcard", "--localize-symbol=crc_fast_*"];
+    run(command("objcopy", hide).arg(&archive))?;
     let shared = link(&directory, &archive, profile)?;
     Ok(Library { directory, archive, shared })
 }
