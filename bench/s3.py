@@ -129,7 +129,7 @@ class Bench:
             ends = [local, remote] if what == UPLOAD else [remote, local]
             # As fast as its manual says it can be, and without what would make it skip files or ask twice.
             options = ["--transfers=32", "--checkers=32", "--ignore-times", "--s3-no-check-bucket", "--s3-no-head"]
-            options += ["--s3-upload-concurrency=8", "--s3-chunk-size=16M", "--s3-use-unsigned-payload=true", "--quiet"]
+            options += ["--s3-upload-concurrency=8", "--s3-chunk-size=16M", "--s3-use-unsigned-payload=true", "--s3-list-version=2", "--quiet"]
             return self.run(server, [self.program("rclone"), "copy" if is_tree else "copyto", *ends, *options])
         source, target = (local, uri) if what == UPLOAD else (uri, local)
         if is_tree:
