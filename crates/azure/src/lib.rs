@@ -21,6 +21,8 @@
 //!   completed, Azure discards the blocks of all others to the same blob. What was given up is discarded by Azure within a week.
 //! - **Presigned parts** are put by `Put Block`; the receipt's etag is the `blockid` of the URL.
 //! - **Directories** of Data Lake Storage are no files; they stay, empty, when what is in them is deleted.
+//! - **Copies** are made by the service. One that fails, or is not done within `transfer_timeout` (an hour without it), leaves an
+//!   empty blob where it was to replace another one, for Azure empties that first; where it was to create one, nothing.
 //!
 //! Objects and directories: see [`mlflow_artifacts_object_store`].
 

@@ -84,9 +84,12 @@ impl AzureProvider {
         before.abs_diff(skew) > TOLERATED_SKEW
     }
 
-    /// The URL of a blob.
-    pub(crate) fn address(&self, key: &Path) -> String {
-        format!("{}/{}/{}", self.endpoint, self.container, utf8_percent_encode(key.as_ref(), KEY))
+    /// The URL of a blob. Fails on a name that the service would take for another.
+    pub(crate) fn address(&self, key: &Path) -> Result<String> {
+        if key.as_ref().contains('\\') {
+            return Err(with_backslash());
+        }
+        Ok(format!("{}/{}/{}", self.endpoint, self.container, utf8_percent_encode(key.as_ref(), KEY)))
     }
 
     /// Makes a request of our own, as often as is needed.
@@ -122,7 +125,7 @@ impl AzureProvider {
 
     /// How far an upload is.
     pub(crate) async fn state(&self, key: &Path, upload: &UploadName) -> Result<State> {
-        let address = format!("{}?comp=blocklist&blocklisttype=all", self.address(key));
+        let address = format!("{}?comp=blocklist&blocklisttype=all", self.address(key)?);
         match self.ask(Method::GET, &address).await {
             Ok(answer) => Ok(upload.state(&answer.text(LONGEST_LIST).await?)),
             // There is neither a blob nor a block of one.
@@ -183,10 +186,7 @@ impl AzureProvider {
     fn check_name(&self, request: &HttpRequest) -> Result<()> {
         let path = request.uri().path();
         if path.contains('\\') || path.contains("%5C") || path.contains("%5c") {
-            let message = "Azure takes a backslash in a blob's name for a slash";
-            return Err(
-                Error::new(ErrorKind::InvalidPath, message).with_help("use a name without a backslash")
-            );
+            return Err(with_backslash());
         }
         if path.len() <= LONGEST_NAME {
             return Ok(());
@@ -223,6 +223,11 @@ impl Provider for AzureProvider {
     async fn prepare(&self, request: &mut HttpRequest) -> Result<()> {
         self.check_name(request)?;
         let query = request.uri().query().unwrap_or_default();
+fn with_backslash() -> Error {
+    Error::new(ErrorKind::InvalidPath, "Azure takes a backslash in a blob's name for a slash")
+        .with_help("use a name without a backslash")
+}
+
         // Hadoop says in metadata which blobs stand for folders.
         if request.method() == Method::GET && query.split('&').any(|pair| pair == "comp=list") {
             let address = with_query(&request.uri().to_string(), [("include", "metadata".to_owned())]);
@@ -266,6 +271,7 @@ impl Signing for AzureProvider {
             }
         };
         let expires = self.time() + expires_in;
+        let address = self.address(key)?;
         let grant = Grant { blob: (&self.account, &self.container, key.as_ref()), permissions, expires };
         let signature = match &*self.source {
             Source::Key(key, _) => grant.by_key(key)?,
@@ -275,7 +281,7 @@ impl Signing for AzureProvider {
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
         };
-        let url = with_query(&self.address(key), query.into_iter().chain(signature));
+        let url = with_query(&address, query.into_iter().chain(signature));
         Ok(SignedRequest { method: method.to_string(), url, headers })
     }
 }

@@ -4,14 +4,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     ACCOUNT, CONTAINER, Place, Reply, Server, URI, account_signature, assert_error, open, path, place,
     refusal,
 };
 use futures_util::future::try_join_all;
 use mlflow_artifacts_core::{
-    ArtifactStoreExt as _, CopyOptions, DeleteOptions, Deleted, ErrorKind, ListOptions, SharedStore,
-    StoreConfig,
+    ArtifactStoreExt as _, CopyOptions, DeleteOptions, Deleted, ErrorKind, ListOptions, PresignMethod,
+    PresignRequest, SharedStore, StoreConfig,
 };
 use test_servers::{Effect, Fault};
 
@@ -130,6 +132,15 @@ async fn a_name_with_a_backslash() {
     for name in ["a\\b", "..\\..\\a"] {
         let error = store.put_bytes(&path(name), "content".into()).await.unwrap_err();
         assert_error(&error, ErrorKind::InvalidPath, &["backslash"]);
+        for (from, to) in [(name, "b"), ("b", name)] {
+            let copied = store.copy(&path(from), &path(to), CopyOptions::default()).await;
+            assert_error(&copied.unwrap_err(), ErrorKind::InvalidPath, &["backslash"]);
+        }
+        for method in [PresignMethod::Get, PresignMethod::Put] {
+            let request = PresignRequest { path: path(name), method, expires_in: Duration::from_mins(1) };
+            let error = store.presign(request).await.unwrap_err();
+            assert_error(&error, ErrorKind::InvalidPath, &["backslash"]);
+        }
     }
     assert!(place.recorder.requests().is_empty());
 }

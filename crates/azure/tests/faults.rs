@@ -328,9 +328,69 @@ mod copying {
     }
 
     async fn copy(storage: &Server) -> mlflow_artifacts_core::Result<()> {
-        let config = StoreConfig::new().with("endpoint", storage.url()).with("access_key", "YQ==");
+        copy_by(storage, PutMode::Overwrite).await
+    }
+
+    async fn copy_by(storage: &Server, mode: PutMode) -> mlflow_artifacts_core::Result<()> {
+        let config = StoreConfig::new()
+            .with("endpoint", storage.url())
+            .with("access_key", "YQ==")
+            .with("transfer_timeout", "2");
         let store = open(URI, &config).unwrap();
-        store.copy(&path("a"), &path("b"), CopyOptions::default()).await.map(|_| ())
+        let options = CopyOptions { mode, ..CopyOptions::default() };
+        store.copy(&path("a"), &path("b"), options).await.map(|_| ())
+    }
+
+    /// What the storage was asked to change after the copy was begun.
+    fn changes(storage: &Server) -> Vec<String> {
+        let asked = storage.asked().into_iter().filter(|asked| asked.method != "HEAD").skip(1);
+        asked.map(|asked| format!("{} {}", asked.method, asked.target)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_creates_leaves_nothing_when_it_fails() {
+        for (mode, expected) in
+            [(PutMode::CreateNew, &["DELETE /artifacts/run/1/b"][..]), (PutMode::Overwrite, &[])]
+        {
+            let storage = storage("failed");
+            let error = copy_by(&storage, mode).await.unwrap_err();
+            assert_error(&error, ErrorKind::Unavailable, &["failed", "it broke"]);
+            assert_eq!(changes(&storage), expected);
+            let asked = storage.asked();
+            let deletes = asked.iter().filter(|asked| asked.method == "DELETE");
+            assert!(deletes.into_iter().all(|asked| asked.header("if-match") == Some("\"1\"")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_never_ends_is_given_up() {
+        const ABORT: &str = "PUT /artifacts/run/1/b?comp=copy&copyid=one";
+        for (mode, expected) in
+            [(PutMode::CreateNew, &[ABORT, "DELETE /artifacts/run/1/b"][..]), (PutMode::Overwrite, &[ABORT])]
+        {
+            let storage = storage("pending");
+            let ended = tokio::time::timeout(Duration::from_secs(20), copy_by(&storage, mode)).await;
+            let error = ended.expect("the wait has an end").unwrap_err();
+            let words = ["not done within 2 s", "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"];
+            assert_error(&error, ErrorKind::Timeout, &words);
+            assert_eq!(changes(&storage), expected);
+        }
+    }
+
+    /// The second attempt would be refused for what the first has done.
+    #[tokio::test]
+    async fn a_creation_whose_answer_is_lost_is_not_repeated() {
+        let place = place();
+        place.behind().put_bytes(&path("file"), "content".into()).await.unwrap();
+        place.inject("PUT", "/copy", Effect::ResetAnswer(0));
+        let options = CopyOptions { mode: PutMode::CreateNew, ..CopyOptions::default() };
+        let error = place.store().copy(&path("file"), &path("copy"), options).await.unwrap_err();
+        assert_error(&error, ErrorKind::Connection, &["look whether the copy is there"]);
+        assert_eq!(place.requests("PUT", "/copy").len(), 1);
+        // What replaces something is.
+        place.inject("PUT", "/other", Effect::ResetAnswer(0));
+        place.store().copy(&path("file"), &path("other"), CopyOptions::default()).await.unwrap();
+        assert_eq!(place.requests("PUT", "/other").len(), 2);
     }
 
     #[tokio::test]
