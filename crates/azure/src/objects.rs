@@ -36,12 +36,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a copy is waited for where no transfer has a limit.
 const LONGEST_COPY: Duration = Duration::from_hours(1);
+/// The receipt of a part without content, for which there is no block.
+const EMPTY_PART: &str = "-";
 
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-ms-copy-source");
-/// What Hadoop and Data Lake Storage write at what stands for a directory.
-const FOLDER: &str = "hdi_isfolder";
 const COPY_ACTION: HeaderName = HeaderName::from_static("x-ms-copy-action");
 const COPY_ID: &str = "x-ms-copy-id";
+/// What Hadoop and Data Lake Storage write at what stands for a directory.
+const FOLDER: &str = "hdi_isfolder";
 
 /// A container.
 #[derive(Clone, Debug)]
@@ -234,8 +236,11 @@ impl AzureObjects {
             }
             let is_refusal =
                 matches!(refused.kind(), ErrorKind::PreconditionFailed | ErrorKind::InvalidArgument);
-            if !is_refusal || self.provider.state(key, upload).await? != State::Completed {
+            if !is_refusal {
                 return Err(refused);
+            }
+            if self.provider.state(key, upload).await? != State::Completed {
+                return Err(without_blocks(refused));
             }
             if !is_doubtful.load(Ordering::Relaxed) {
                 // By another handle.
@@ -252,6 +257,18 @@ impl AzureObjects {
         answer.discard().await;
         Ok(())
     }
+}
+
+/// The refusal of a commit whose upload is not completed: only blocks that are there were put, so they are gone.
+fn without_blocks(refused: Error) -> Error {
+    if refused.provider_code() != Some("InvalidBlockList") {
+        return refused;
+    }
+    let message = "the blocks are gone: another write to this blob was finished meanwhile, or they are older than a week";
+    Error::new(ErrorKind::PreconditionFailed, message)
+        .with_provider_code("InvalidBlockList")
+        .with_help("write it again")
+        .with_source(refused)
 }
 
 /// Whether a copy is done. Fails if it ended otherwise, or is not the one that was begun.
@@ -389,7 +406,7 @@ impl MultipartStore for AzureObjects {
                 self.put_block(key, &block, data).await?;
                 return Ok(PartId { content_id: block });
             }
-            Ok(PartId { content_id: String::new() })
+            Ok(PartId { content_id: EMPTY_PART.to_owned() })
         };
         put.await.map_err(|error| theirs(error, key))
     }
@@ -404,12 +421,14 @@ impl MultipartStore for AzureObjects {
             let upload = UploadName::parse(id)?;
             let mut blocks = Vec::with_capacity(parts.len());
             for (index, PartId { content_id }) in parts.into_iter().enumerate() {
-                if content_id.is_empty() {
+                if content_id == EMPTY_PART {
                     continue;
                 }
+                // What is left out silently is missing in the artifact.
                 if content_id != block_of(&upload, index) {
                     let message = format!("the receipt of part {} is not what was answered", index + 1);
-                    return Err(Error::new(ErrorKind::InvalidArgument, message));
+                    return Err(Error::new(ErrorKind::InvalidArgument, message)
+                        .with_help("the etag of a presigned part is the blockid in its URL"));
                 }
                 blocks.push(content_id);
             }

@@ -11,8 +11,8 @@ use common::{
     Place, Reply, Server, URI, assert_error, header, open, path, place, refusal, secure, small_parts, token,
 };
 use mlflow_artifacts_core::{
-    ArtifactStoreExt as _, ByteRange, CopyOptions, Deleted, ErrorKind, GetOptions, ListOptions, PutBody,
-    PutMode, PutOptions, Retry, SharedStore, StoreConfig, UploadOptions,
+    ArtifactStoreExt as _, ByteRange, CopyOptions, Deleted, ErrorKind, GetOptions, ListOptions, PartReceipt,
+    PutBody, PutMode, PutOptions, Retry, SharedStore, StoreConfig, UploadOptions,
 };
 use mlflow_artifacts_testkit::bodies::random_bytes;
 use test_servers::{Effect, Fault};
@@ -155,6 +155,42 @@ mod writing {
         place.inject("PUT", "comp=blocklist", refusal(500, "InternalError"));
         let error = upload.complete(vec![receipt]).await.unwrap_err();
         assert_error(&error, ErrorKind::AlreadyExists, &[]);
+        assert_eq!(store.get_bytes(&path("file")).await.unwrap(), "theirs");
+    }
+
+    /// A part is never left out because of what its receipt says.
+    #[tokio::test]
+    async fn a_receipt_that_was_not_answered_is_refused() {
+        let place = place();
+        let store = place.store();
+        for etag in ["", "b3RoZXI=", "canary"] {
+            let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
+            let first = upload.put_part(1, random_bytes(1, 1 << 10)).await.unwrap();
+            let second = upload.put_part(2, "content".into()).await.unwrap();
+            let wrong = PartReceipt { etag: etag.to_owned(), ..second };
+            let error = upload.complete(vec![first, wrong]).await.unwrap_err();
+            assert_error(&error, ErrorKind::InvalidArgument, &["part 2", "blockid"]);
+            assert_eq!(store.stat(&path("file")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        // A part without content has one, too.
+        let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
+        let first = upload.put_part(1, random_bytes(1, 1 << 10)).await.unwrap();
+        let last = upload.put_part(2, "".into()).await.unwrap();
+        assert_eq!(last.etag, "-");
+        upload.complete(vec![first, last]).await.unwrap();
+        assert_eq!(store.get_bytes(&path("file")).await.unwrap(), random_bytes(1, 1 << 10));
+    }
+
+    #[tokio::test]
+    async fn blocks_that_another_write_has_discarded_are_told() {
+        let place = place();
+        let store = place.store();
+        let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
+        let receipt = upload.put_part(1, "ours".into()).await.unwrap();
+        place.behind().put_bytes(&path("file"), "theirs".into()).await.unwrap();
+        let error = upload.complete(vec![receipt]).await.unwrap_err();
+        let words = ["the blocks are gone", "another write", "write it again"];
+        assert_error(&error, ErrorKind::PreconditionFailed, &words);
         assert_eq!(store.get_bytes(&path("file")).await.unwrap(), "theirs");
     }
 
