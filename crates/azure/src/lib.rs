@@ -15,14 +15,15 @@
 //!
 //! - **Credentials** are looked for in MLflow's order: connection string, account key, shared access signature, then the
 //!   identities: client secret, workload identity, managed identity, Azure CLI. Requests are anonymous only where `anonymous` asks
-//!   for it. Tokens are renewed before they expire, and asked for anew if the server refuses one. They travel through TLS only.
+//!   for it. Tokens are renewed before they expire, and asked for anew if the server refuses one. They and shared access
+//!   signatures travel through TLS only, or within this machine.
 //! - **Signatures** are made for each attempt anew. A server whose clock differs is believed.
 //! - **Uploads in parts** are blocks whose names begin with the upload's own: two uploads never mix. When one of them is
 //!   completed, Azure discards the blocks of all others to the same blob. What was given up is discarded by Azure within a week.
 //! - **Presigned parts** are put by `Put Block`; the receipt's etag is the `blockid` of the URL.
-//! - **Directories** of Data Lake Storage are no files; they stay, empty, when what is in them is deleted.
 //! - **Copies** are made by the service. One that fails, or is not done within `transfer_timeout` (an hour without it), leaves an
 //!   empty blob where it was to replace another one, for Azure empties that first; where it was to create one, nothing.
+//! - **Directories** of Data Lake Storage are no files; they stay, empty, when what is in them is deleted.
 //!
 //! Objects and directories: see [`mlflow_artifacts_object_store`].
 

@@ -188,6 +188,8 @@ mod writing {
         let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
         let receipt = upload.put_part(1, "ours".into()).await.unwrap();
         place.behind().put_bytes(&path("file"), "theirs".into()).await.unwrap();
+        // Azure's answer, which the emulator does not give for this.
+        place.inject("PUT", "comp=blocklist", refusal(400, "InvalidBlockList"));
         let error = upload.complete(vec![receipt]).await.unwrap_err();
         let words = ["the blocks are gone", "another write", "write it again"];
         assert_error(&error, ErrorKind::PreconditionFailed, &words);
