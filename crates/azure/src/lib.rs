@@ -6,6 +6,8 @@
 //! | `abfss://filesystem@account.dfs.core.windows.net[/path]` | the same: a file system is a container |
 //! | `wasb:`, `abfs:` | the same, with TLS too |
 //!
+//! A path is taken as it is written, but for `abfs:` and `abfss:`, where it is percent-decoded: as MLflow has it.
+//!
 //! The clouds of China (`core.chinacloudapi.cn`), of the government of the USA (`core.usgovcloudapi.net`) and of Germany
 //! (`core.cloudapi.de`), accounts in DNS zones (`account.z01.blob.storage.azure.net`) and `OneLake`
 //! (`onelake.dfs.fabric.microsoft.com`) are known by their names; others, and emulators, are reached at the option `endpoint` or the

@@ -143,7 +143,7 @@ impl AzureObjects {
         if mode == CopyMode::Create {
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
-        let begin = || async {
+        let attempt = || async {
             let begun = self.provider.call_once(Method::PUT, &address, &headers, PutPayload::default()).await;
             begun.map_err(|error| match (mode, error.kind()) {
                 (CopyMode::Create, ErrorKind::PreconditionFailed) => {
@@ -158,34 +158,40 @@ impl AzureObjects {
                 _ => error,
             })
         };
-        let begun = self.provider.client.retry(begin).await?;
+        let begun = self.provider.client.retry(attempt).await?;
         self.wait_for_copy(&address, begun, mode).await
     }
 
     /// Waits for the end of a copy that was begun.
-    async fn wait_for_copy(&self, address: &str, begun: Response, mode: CopyMode) -> Result<()> {
-        let id = begun.header(COPY_ID).map(str::to_owned);
+    async fn wait_for_copy(&self, address: &str, first: Response, mode: CopyMode) -> Result<()> {
+        let id = first.header(COPY_ID).map(str::to_owned);
         let limit = self.provider.client.options().transfer_timeout.unwrap_or(LONGEST_COPY);
-        let (since, mut pause, mut answer) = (Instant::now(), FIRST_LOOK, begun);
+        let (since, mut pause, mut answer) = (Instant::now(), FIRST_LOOK, first);
         loop {
-            // What is left where nothing was before is to be deleted, unless somebody has put something in its place.
-            let made = answer.header(ETAG.as_str()).map(str::to_owned);
-            let is_ours = answer.header(COPY_ID) == id.as_deref();
             let mut state = is_copied(&answer, id.as_deref());
-            answer.discard().await;
             let left = limit.saturating_sub(since.elapsed());
             if matches!(state, Ok(false)) && left.is_zero() {
+                answer.discard().await;
                 self.give_up_copy(address, id.as_deref()).await;
-                let message = format!("the copy was not done within {} s", limit.as_secs());
-                let help = "give it longer by MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT, or try again";
-                state = Err(Error::new(ErrorKind::Timeout, message).with_help(help));
+                // It may have come to an end of its own.
+                answer = self.provider.ask(Method::HEAD, address).await?;
+                state = is_copied(&answer, id.as_deref());
+                if !matches!(state, Ok(true)) {
+                    let message = format!("the copy was not done within {} s", limit.as_secs());
+                    let help = "give it longer by MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT, or try again";
+                    state = Err(Error::new(ErrorKind::Timeout, message).with_help(help));
+                }
             }
+            let etag = answer.header(ETAG.as_str()).map(str::to_owned);
+            let is_ours = answer.header(COPY_ID) == id.as_deref();
+            answer.discard().await;
             match state {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) => {
+                    // Nothing was there before; what somebody has put there since stays.
                     if mode == CopyMode::Create && is_ours {
-                        self.delete_remains(address, made.as_deref()).await;
+                        self.delete_remains(address, etag.as_deref()).await;
                     }
                     return Err(error);
                 }

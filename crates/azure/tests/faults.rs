@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{
@@ -348,17 +348,20 @@ mod copying {
 
     /// A storage whose copies take a while, and end so.
     fn storage(end: &'static str) -> Server {
-        let looks = AtomicUsize::new(0);
+        let (looks, is_ended) = (AtomicUsize::new(0), AtomicBool::new(false));
         Server::start(move |asked| {
             let status = match asked.method.as_str() {
                 "HEAD" if looks.fetch_add(1, Ordering::SeqCst) > 0 => end,
                 _ => "pending",
             };
+            is_ended.fetch_or(asked.target.contains("comp=copy"), Ordering::SeqCst);
+            let (status, etag) =
+                if is_ended.load(Ordering::SeqCst) { ("aborted", "\"2\"") } else { (status, "\"1\"") };
             let headers = vec![
                 ("x-ms-copy-id", "one".to_owned()),
                 ("x-ms-copy-status", status.to_owned()),
                 ("x-ms-copy-status-description", "500 InternalServerError \"it broke\"".to_owned()),
-                ("etag", "\"1\"".to_owned()),
+                ("etag", etag.to_owned()),
                 ("last-modified", "Fri, 20 Nov 2026 10:00:00 GMT".to_owned()),
             ];
             Reply(if asked.method == "PUT" { 202 } else { 200 }, headers, String::new())
@@ -375,7 +378,7 @@ mod copying {
             .with("access_key", "YQ==")
             .with("transfer_timeout", "2");
         let store = open(URI, &config).unwrap();
-        let options = CopyOptions { mode, ..CopyOptions::default() };
+        let options = CopyOptions { mode };
         store.copy(&path("a"), &path("b"), options).await.map(|_| ())
     }
 
@@ -395,8 +398,8 @@ mod copying {
             assert_error(&error, ErrorKind::Unavailable, &["failed", "it broke"]);
             assert_eq!(changes(&storage), expected);
             let asked = storage.asked();
-            let deletes = asked.iter().filter(|asked| asked.method == "DELETE");
-            assert!(deletes.into_iter().all(|asked| asked.header("if-match") == Some("\"1\"")));
+            let mut deletes = asked.iter().filter(|asked| asked.method == "DELETE");
+            assert!(deletes.all(|asked| asked.header("if-match") == Some("\"1\"")));
         }
     }
 
@@ -412,6 +415,10 @@ mod copying {
             let words = ["not done within 2 s", "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"];
             assert_error(&error, ErrorKind::Timeout, &words);
             assert_eq!(changes(&storage), expected);
+            // Its end has made it another blob.
+            let asked = storage.asked();
+            let mut deletes = asked.iter().filter(|asked| asked.method == "DELETE");
+            assert!(deletes.all(|asked| asked.header("if-match") == Some("\"2\"")));
         }
     }
 
@@ -421,7 +428,7 @@ mod copying {
         let place = place();
         place.behind().put_bytes(&path("file"), "content".into()).await.unwrap();
         place.inject("PUT", "/copy", Effect::ResetAnswer(0));
-        let options = CopyOptions { mode: PutMode::CreateNew, ..CopyOptions::default() };
+        let options = CopyOptions { mode: PutMode::CreateNew };
         let error = place.store().copy(&path("file"), &path("copy"), options).await.unwrap_err();
         assert_error(&error, ErrorKind::Connection, &["look whether the copy is there"]);
         assert_eq!(place.requests("PUT", "/copy").len(), 1);

@@ -123,7 +123,7 @@ async fn what_stood_there_before_is_not_taken_for_an_upload() {
     let store = cloud.store();
     store.put_bytes(&path("a"), small()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    cloud.recorder.inject(fault("POST", "uploadId=", refusal(503, "SlowDown")));
+    cloud.recorder.inject(fault("POST", "uploadId=", Effect::ResetRequest(0)));
     cloud.recorder.inject(Fault { skip: 1, ..fault("POST", "uploadId=", refusal(404, "NoSuchUpload")) });
     let error = store.put_bytes(&path("a"), large()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
