@@ -1717,7 +1717,7 @@ mlfa_status mlfa_multipart_add_part(struct mlfa_multipart *multipart,
 
 /**
  * Signs a request that whoever holds it may make for `expires_s` seconds to put part `number`. The answer to it has the part's
- * etag, for `mlfa_multipart_add_part`.
+ * etag, for `mlfa_multipart_add_part`; for Azure the part's etag is the value of `blockid` in the URL.
  *
  * Ownership: free `*out` with `mlfa_signed_request_free`. Thread safety: any thread. Callback-safe: no. Blocking: yes.
  * Errors: `MLFA_E_UNSUPPORTED` without `MLFA_CAPABILITY_PRESIGN`, `MLFA_E_INVALID_ARGUMENT` (no time), those of the store,

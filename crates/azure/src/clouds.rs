@@ -64,8 +64,10 @@ impl Named {
         if uri.password().is_some() || uri.port().is_some() {
             return Err(refused("it has a password or a port"));
         }
-        let path = uri.path()?;
-        let prefix = ArtifactPath::parse(path.trim_matches('/')).map_err(|error| refused(error.message()))?;
+        // MLflow decodes the path of the one service's URIs, and takes that of the other's as it is written.
+        let path = if scheme.starts_with("abfs") { uri.path()? } else { uri.raw_path().to_owned() };
+        let path = path.strip_prefix('/').unwrap_or(&path).trim_end_matches('/');
+        let prefix = ArtifactPath::parse(path).map_err(|error| refused(error.message()))?;
         let account = host.split('.').next().unwrap_or_default().to_owned();
         let host = blob_host(&host);
         let is_onelake = host.as_ref().is_some_and(|host| host.cloud.suffix == ONELAKE);
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn a_uri_names_a_container_of_an_account() {
         for (uri, account, host) in [
-            ("wasbs://models@acct1.blob.core.windows.net/a%20b/c/", "acct1", "acct1.blob.core.windows.net"),
+            ("wasbs://models@acct1.blob.core.windows.net/a b/c/", "acct1", "acct1.blob.core.windows.net"),
             ("wasb://models@acct1.blob.core.windows.net/a b/c", "acct1", "acct1.blob.core.windows.net"),
             ("abfss://models@acct1.dfs.core.windows.net/a%20b/c", "acct1", "acct1.blob.core.windows.net"),
             ("abfs://models@ACCT1.blob.core.windows.net/a%20b/c", "acct1", "acct1.blob.core.windows.net"),
@@ -142,11 +144,11 @@ mod tests {
                 "acct1.blob.core.chinacloudapi.cn",
             ),
             (
-                "wasbs://models@acct1.blob.core.usgovcloudapi.net/a%20b/c",
+                "wasbs://models@acct1.blob.core.usgovcloudapi.net/a b/c",
                 "acct1",
                 "acct1.blob.core.usgovcloudapi.net",
             ),
-            ("wasbs://models@acct1.blob.core.cloudapi.de/a%20b/c", "acct1", "acct1.blob.core.cloudapi.de"),
+            ("wasbs://models@acct1.blob.core.cloudapi.de/a b/c", "acct1", "acct1.blob.core.cloudapi.de"),
             (
                 "abfss://models@acct1.z7.dfs.storage.azure.net/a%20b/c",
                 "acct1",
@@ -165,6 +167,21 @@ mod tests {
         }
         assert!(named("abfss://My%20Space@onelake.dfs.fabric.microsoft.com/a").is_ok());
         assert!(named("wasbs://$web@acct1.blob.core.windows.net").is_ok());
+    }
+
+    /// As MLflow has it: what it wrote is found only under the same name.
+    #[test]
+    fn the_path_is_decoded_in_uris_of_data_lake_storage_only() {
+        for (scheme, prefix) in
+            [("wasb", "a%20b%2Fc"), ("wasbs", "a%20b%2Fc"), ("abfs", "a b/c"), ("abfss", "a b/c")]
+        {
+            let uri = format!("{scheme}://models@acct1.blob.core.windows.net/a%20b%2Fc");
+            assert_eq!(named(&uri).unwrap().prefix.as_str(), prefix, "{uri}");
+        }
+        for scheme in ["wasbs", "abfss"] {
+            let uri = format!("{scheme}://models@acct1.blob.core.windows.net//a");
+            assert_eq!(named(&uri).unwrap_err().kind(), ErrorKind::InvalidUri, "{uri}");
+        }
     }
 
     #[test]

@@ -187,8 +187,19 @@ fn shown(uri: &ArtifactUri, container: &str) -> String {
     format!("{}://{container}@{}{}", uri.scheme(), uri.host().unwrap_or_default(), uri.raw_path())
 }
 
+/// Whether these credentials may be used: what the program set goes before what the environment has.
+fn counts(config: &ResolvedConfig, name: &str) -> bool {
+    let some_explicit =
+        ["connection_string", "access_key", "sas_token"].into_iter().any(|name| config.is_explicit(name));
+    !some_explicit || config.is_explicit(name)
+}
+
+/// The connection string, if it counts.
 fn connection_string(config: &ResolvedConfig) -> Result<Option<ConnectionString>> {
-    let Some(text) = config.get("connection_string") else { return Ok(None) };
+    // One that does not count does not say where the account is either.
+    let Some(text) = config.get("connection_string").filter(|_| counts(config, "connection_string")) else {
+        return Ok(None);
+    };
     let parsed = ConnectionString::parse(text).map_err(|defect| {
         let origin = config.origin("connection_string").unwrap_or_default();
         Error::new(ErrorKind::InvalidConfig, format!("the connection string of {origin} {defect}"))
@@ -206,26 +217,23 @@ fn source(
     if config.switch("anonymous")? {
         return Ok(Source::None);
     }
-    // What the program set goes before what the environment has.
-    let given = ["connection_string", "access_key", "sas_token"];
-    let some_explicit = given.into_iter().any(|name| config.is_explicit(name));
-    let counts = |name: &str| !some_explicit || config.is_explicit(name);
-    if let Some(ConnectionString { key, signature, .. }) = connection.filter(|_| counts("connection_string"))
-    {
+    if let Some(ConnectionString { key, signature, .. }) = connection {
         if let Some(key) = key {
             return Source::of_key(key);
         }
         if let Some(signature) = signature {
+            check_signature_goes_through_tls(config, place, "connection_string")?;
             return Source::of_signature(signature.expose())
                 .ok_or_else(|| config.refuse("connection_string", "a signature that has sig="));
         }
     }
-    if let Some(key) = config.get("access_key").filter(|_| counts("access_key")) {
+    if let Some(key) = config.get("access_key").filter(|_| counts(config, "access_key")) {
         let key =
             Key::parse(key).ok_or_else(|| config.refuse("access_key", "the account's key, in base 64"))?;
         return Source::of_key(key);
     }
-    if let Some(signature) = config.get("sas_token").filter(|_| counts("sas_token")) {
+    if let Some(signature) = config.get("sas_token").filter(|_| counts(config, "sas_token")) {
+        check_signature_goes_through_tls(config, place, "sas_token")?;
         return Source::of_signature(signature)
             .ok_or_else(|| config.refuse("sas_token", "a query such as sv=...&sig=..."));
     }
@@ -236,6 +244,19 @@ fn source(
     }
     let identity = Identity::resolve(config, place.authority)?;
     Ok(Source::Chain(Box::new(Chain::new(identity, sign_in_options(config, http)))))
+}
+
+/// A signature is a secret that stands in the address of every request.
+fn check_signature_goes_through_tls(config: &ResolvedConfig, place: &Place, option: &str) -> Result<()> {
+    if is_confidential(&place.endpoint) {
+        return Ok(());
+    }
+    let origin = config.origin(option).unwrap_or_default();
+    let message = format!(
+        "the shared access signature of {origin} may not be sent without TLS, and the endpoint has none"
+    );
+    Err(Error::new(ErrorKind::InvalidConfig, message)
+        .with_help("set AZURE_STORAGE_ACCESS_KEY, or give the endpoint as https://host"))
 }
 
 /// Who signs in is not the storage: what MLflow's variables say of the certificates of the one does not hold for the other.
@@ -473,6 +494,53 @@ mod tests {
         // What the program sets goes first.
         assert!(told(env(0).with("access_key", "YQ==")).contains("key"));
         assert!(told(env(0).with("anonymous", "true")).contains("anonymous"));
+    }
+
+    /// The program's own key does not go where the environment's string leads to.
+    #[test]
+    fn a_connection_string_that_does_not_count_leads_nowhere() {
+        let uri = ArtifactUri::parse(URI).unwrap();
+        let text = "AccountName=acct1;AccountKey=YQ==;BlobEndpoint=https://files.example";
+        let config =
+            StoreConfig::new().with_env([("AZURE_STORAGE_CONNECTION_STRING", text)].into_iter().collect());
+        let endpoint = |config: StoreConfig| {
+            let config = config.resolve(&uri, &KEYS).unwrap();
+            let connection = connection_string(&config).unwrap();
+            Place::of(&uri, &config, connection.as_ref()).unwrap().endpoint
+        };
+        assert_eq!(endpoint(config.clone()), "https://files.example");
+        for (name, value) in [("access_key", "YQ=="), ("sas_token", "sig=a")] {
+            let endpoint = endpoint(config.clone().with(name, value));
+            assert_eq!(endpoint, "https://acct1.blob.core.windows.net", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_not_sent_in_the_open() {
+        let open = |config: StoreConfig| {
+            let mut registry = mlflow_artifacts_core::Registry::new();
+            crate::register(&mut registry).unwrap();
+            registry.open(URI, &config)
+        };
+        let config = |endpoint: &str, name: &str, value: &str| {
+            let env = [(name, value)].into_iter().collect();
+            StoreConfig::new().with("endpoint", endpoint).with_env(env)
+        };
+        for (name, value) in [
+            ("AZURE_STORAGE_SAS_TOKEN", "sig=canary"),
+            ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=acct1;SharedAccessSignature=sig=canary"),
+        ] {
+            for endpoint in ["https://files.example", "http://127.0.0.1:1/acct1", "http://localhost:1/acct1"]
+            {
+                assert!(open(config(endpoint, name, value)).is_ok(), "{endpoint} {name}");
+            }
+            let error = open(config("http://files.example", name, value)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            let told = error.to_string();
+            assert!(told.contains(name) && told.contains("https://") && !told.contains("canary"), "{told}");
+        }
+        // A key stays here.
+        assert!(open(config("http://files.example", "AZURE_STORAGE_ACCESS_KEY", "YQ==")).is_ok());
     }
 
     /// Who trusts any storage, or one of his own, does not tell everybody his secret.

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -131,6 +132,8 @@ pub(crate) struct Chain {
     /// For those who are asked within the machine or its network.
     metadata: Arc<HttpClient>,
     found: Mutex<Option<AzureCredentialProvider>>,
+    /// The token that was found was refused. Consumed by whoever holds the lock.
+    is_refused: AtomicBool,
     /// When a refused token was forgotten.
     forgotten: std::sync::Mutex<Option<Instant>>,
 }
@@ -145,6 +148,7 @@ impl Chain {
             sign_in: Arc::new(HttpClient::new(options)),
             metadata: Arc::new(HttpClient::new(metadata)),
             found: Mutex::new(None),
+            is_refused: AtomicBool::new(false),
             forgotten: std::sync::Mutex::new(None),
         }
     }
@@ -152,6 +156,9 @@ impl Chain {
     pub(crate) async fn credential(&self) -> Result<Arc<AzureCredential>> {
         // One at a time asks; the others wait for what it finds. A token that is there is answered at once.
         let mut found = self.found.lock().await;
+        if self.is_refused.swap(false, Ordering::Relaxed) {
+            *found = None;
+        }
         if let Some(provider) = &*found {
             return ask(provider).await;
         }
@@ -189,10 +196,8 @@ impl Chain {
             Some(since) if since < ASKED_ONCE_IN => return false,
             _ => *forgotten = Some(Instant::now()),
         }
-        // Whoever holds the lock is finding a new one.
-        if let Ok(mut found) = self.found.try_lock() {
-            *found = None;
-        }
+        // Who holds the lock may be reading the old one: the next one who has it forgets.
+        self.is_refused.store(true, Ordering::Relaxed);
         true
     }
 
@@ -300,5 +305,36 @@ impl Provider for Asking {
             return error;
         }
         error.into_kind(ErrorKind::Unauthenticated).with_help(self.link.help())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mlflow_artifacts_core::{ArtifactUri, StoreConfig};
+    use object_store::StaticCredentialProvider;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_token_is_forgotten_whoever_reads_it() {
+        let uri = ArtifactUri::parse("wasbs://models@acct1.blob.core.windows.net/a").unwrap();
+        let config = StoreConfig::new()
+            .with("client_id", "application")
+            .with("tenant_id", "tenant")
+            .with("client_secret", "secret")
+            .with("authority_host", "http://127.0.0.1:1")
+            .with("retries", "0")
+            .resolve(&uri, &crate::KEYS)
+            .unwrap();
+        let identity = Identity::resolve(&config, "").unwrap();
+        let chain = Chain::new(identity, HttpOptions::resolve(&config).unwrap());
+        let old = AzureCredential::BearerToken("old".to_owned());
+        *chain.found.lock().await = Some(Arc::new(StaticCredentialProvider::new(old)));
+        assert!(chain.credential().await.is_ok());
+        let reader = chain.found.lock().await;
+        assert!(chain.forget());
+        drop(reader);
+        // A new one is asked for, where nobody answers.
+        assert_eq!(chain.credential().await.unwrap_err().kind(), ErrorKind::Connection);
     }
 }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
-use mlflow_artifacts_http::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use mlflow_artifacts_http::{Method, Response};
+use mlflow_artifacts_http::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use mlflow_artifacts_http::{Method, Response, is_unsent};
 use mlflow_artifacts_object_store::from_object_store;
 use object_store::azure::{AzureCredential, MicrosoftAzure};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
@@ -34,7 +34,14 @@ const AT_ONCE: usize = 16;
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a copy is waited for where no transfer has a limit.
+const LONGEST_COPY: Duration = Duration::from_hours(1);
+/// The receipt of a part without content, for which there is no block.
+const EMPTY_PART: &str = "-";
+
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-ms-copy-source");
+const COPY_ACTION: HeaderName = HeaderName::from_static("x-ms-copy-action");
+const COPY_ID: &str = "x-ms-copy-id";
 /// What Hadoop and Data Lake Storage write at what stands for a directory.
 const FOLDER: &str = "hdi_isfolder";
 
@@ -85,12 +92,13 @@ fn refused(keys: Vec<Path>, error: &Error) -> Vec<TheirResult<Path>> {
 
 impl AzureObjects {
     async fn delete_one(&self, key: Path) -> TheirResult<Path> {
-        let address = self.provider.address(&key);
-        match self.provider.ask(Method::DELETE, &address).await {
-            Ok(answer) => {
-                answer.discard().await;
-                Ok(key)
-            }
+        let deleted = async {
+            let address = self.provider.address(&key)?;
+            self.provider.ask(Method::DELETE, &address).await?.discard().await;
+            Ok(())
+        };
+        match deleted.await {
+            Ok(()) => Ok(key),
             Err(error) => Err(theirs(error, &key)),
         }
     }
@@ -123,7 +131,7 @@ impl AzureObjects {
     }
 
     async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()> {
-        let mut source = self.provider.address(from);
+        let (mut source, address) = (self.provider.address(from)?, self.provider.address(to)?);
         // Whoever copies must be allowed to read the source, too.
         if let Some(AzureCredential::SASToken(pairs)) = self.provider.source.credential().await?.as_deref() {
             source = with_query(&source, pairs.iter().map(|(name, value)| (name.as_str(), value.clone())));
@@ -135,29 +143,89 @@ impl AzureObjects {
         if mode == CopyMode::Create {
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
-        let address = self.provider.address(to);
-        let begun = self.provider.call(Method::PUT, &address, &headers, PutPayload::default()).await;
-        let mut answer = begun.map_err(|error| match (mode, error.kind()) {
-            (CopyMode::Create, ErrorKind::PreconditionFailed) => {
-                Error::new(ErrorKind::AlreadyExists, "there is an artifact already").with_source(error)
+        let attempt = || async {
+            let begun = self.provider.call_once(Method::PUT, &address, &headers, PutPayload::default()).await;
+            begun.map_err(|error| match (mode, error.kind()) {
+                (CopyMode::Create, ErrorKind::PreconditionFailed) => {
+                    Error::new(ErrorKind::AlreadyExists, "there is an artifact already").with_source(error)
+                }
+                // Once more it would be refused for what it has done already.
+                (CopyMode::Create, ErrorKind::Connection | ErrorKind::Timeout)
+                    if error.retry() == Retry::Transient && !is_unsent(&error) =>
+                {
+                    error.with_retry(Retry::Exhausted).with_help("look whether the copy is there")
+                }
+                _ => error,
+            })
+        };
+        let begun = self.provider.client.retry(attempt).await?;
+        self.wait_for_copy(&address, begun, mode).await
+    }
+
+    /// Waits for the end of a copy that was begun.
+    async fn wait_for_copy(&self, address: &str, first: Response, mode: CopyMode) -> Result<()> {
+        let id = first.header(COPY_ID).map(str::to_owned);
+        let limit = self.provider.client.options().transfer_timeout.unwrap_or(LONGEST_COPY);
+        let (since, mut pause, mut answer) = (Instant::now(), FIRST_LOOK, first);
+        loop {
+            let mut state = is_copied(&answer, id.as_deref());
+            let left = limit.saturating_sub(since.elapsed());
+            if matches!(state, Ok(false)) && left.is_zero() {
+                answer.discard().await;
+                self.give_up_copy(address, id.as_deref()).await;
+                // It may have come to an end of its own.
+                answer = self.provider.ask(Method::HEAD, address).await?;
+                state = is_copied(&answer, id.as_deref());
+                if !matches!(state, Ok(true)) {
+                    let message = format!("the copy was not done within {} s", limit.as_secs());
+                    let help = "give it longer by MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT, or try again";
+                    state = Err(Error::new(ErrorKind::Timeout, message).with_help(help));
+                }
             }
-            _ => error,
-        })?;
-        let id = answer.header("x-ms-copy-id").map(str::to_owned);
-        let mut pause = FIRST_LOOK;
-        while !is_copied(&answer, id.as_deref())? {
+            let etag = answer.header(ETAG.as_str()).map(str::to_owned);
+            let is_ours = answer.header(COPY_ID) == id.as_deref();
             answer.discard().await;
-            tokio::time::sleep(pause).await;
+            match state {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => {
+                    // Nothing was there before; what somebody has put there since stays.
+                    if mode == CopyMode::Create && is_ours {
+                        self.delete_remains(address, etag.as_deref()).await;
+                    }
+                    return Err(error);
+                }
+            }
+            tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            answer = self.provider.ask(Method::HEAD, &address).await?;
+            answer = self.provider.ask(Method::HEAD, address).await?;
         }
-        answer.discard().await;
-        Ok(())
+    }
+
+    /// Ends a copy that goes on. Fails silently: why it is given up is what is told.
+    async fn give_up_copy(&self, address: &str, id: Option<&str>) {
+        let Some(id) = id else { return };
+        let address = with_query(address, [("comp", "copy".to_owned()), ("copyid", id.to_owned())]);
+        let headers = HeaderMap::from_iter([(COPY_ACTION, HeaderValue::from_static("abort"))]);
+        if let Ok(answer) = self.provider.call(Method::PUT, &address, &headers, PutPayload::default()).await {
+            answer.discard().await;
+        }
+    }
+
+    /// Deletes what a copy has left, if it still is that. Fails silently.
+    async fn delete_remains(&self, address: &str, etag: Option<&str>) {
+        let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) else { return };
+        let headers = HeaderMap::from_iter([(IF_MATCH, etag)]);
+        let deleted = self.provider.call(Method::DELETE, address, &headers, PutPayload::default()).await;
+        if let Ok(answer) = deleted {
+            answer.discard().await;
+        }
     }
 
     /// Commits the blocks of an upload, and answers the etag.
     async fn commit(&self, key: &Path, upload: &UploadName, blocks: &[String]) -> Result<Option<String>> {
-        let address = format!("{}?comp=blocklist", self.provider.address(key));
+        let blob = self.provider.address(key)?;
+        let address = format!("{blob}?comp=blocklist");
         let headers = AzureProvider::content_headers(key);
         let list = PutPayload::from(block_list(blocks));
         let is_doubtful = AtomicBool::new(false);
@@ -174,31 +242,46 @@ impl AzureObjects {
             }
             let is_refusal =
                 matches!(refused.kind(), ErrorKind::PreconditionFailed | ErrorKind::InvalidArgument);
-            if !is_refusal || self.provider.state(key, upload).await? != State::Completed {
+            if !is_refusal {
                 return Err(refused);
+            }
+            if self.provider.state(key, upload).await? != State::Completed {
+                return Err(without_blocks(refused));
             }
             if !is_doubtful.load(Ordering::Relaxed) {
                 // By another handle.
                 return Err(refused.into_kind(ErrorKind::NotFound));
             }
-            Ok(etag(&self.provider.ask(Method::HEAD, &self.provider.address(key)).await?))
+            Ok(etag(&self.provider.ask(Method::HEAD, &blob).await?))
         };
         self.provider.client.retry(commit).await
     }
 
     async fn put_block(&self, key: &Path, block: &str, data: PutPayload) -> Result<()> {
-        let address = format!("{}?comp=block&blockid={block}", self.provider.address(key));
+        let address = format!("{}?comp=block&blockid={block}", self.provider.address(key)?);
         let answer = self.provider.call(Method::PUT, &address, &HeaderMap::new(), data).await?;
         answer.discard().await;
         Ok(())
     }
 }
 
+/// The refusal of a commit whose upload is not completed: only blocks that are there were put, so they are gone.
+fn without_blocks(refused: Error) -> Error {
+    if refused.provider_code() != Some("InvalidBlockList") {
+        return refused;
+    }
+    let message = "the blocks are gone: another write to this blob was finished meanwhile, or they are older than a week";
+    Error::new(ErrorKind::PreconditionFailed, message)
+        .with_provider_code("InvalidBlockList")
+        .with_help("write it again")
+        .with_source(refused)
+}
+
 /// Whether a copy is done. Fails if it ended otherwise, or is not the one that was begun.
 ///
 /// Source: Azure Storage REST API, "Copy Blob".
 fn is_copied(answer: &Response, id: Option<&str>) -> Result<bool> {
-    if answer.header("x-ms-copy-id") != id {
+    if answer.header(COPY_ID) != id {
         let message = "another copy to the same place was begun before this one was done";
         return Err(Error::new(ErrorKind::PreconditionFailed, message));
     }
@@ -329,7 +412,7 @@ impl MultipartStore for AzureObjects {
                 self.put_block(key, &block, data).await?;
                 return Ok(PartId { content_id: block });
             }
-            Ok(PartId { content_id: String::new() })
+            Ok(PartId { content_id: EMPTY_PART.to_owned() })
         };
         put.await.map_err(|error| theirs(error, key))
     }
@@ -344,12 +427,14 @@ impl MultipartStore for AzureObjects {
             let upload = UploadName::parse(id)?;
             let mut blocks = Vec::with_capacity(parts.len());
             for (index, PartId { content_id }) in parts.into_iter().enumerate() {
-                if content_id.is_empty() {
+                if content_id == EMPTY_PART {
                     continue;
                 }
+                // What is left out silently is missing in the artifact.
                 if content_id != block_of(&upload, index) {
                     let message = format!("the receipt of part {} is not what was answered", index + 1);
-                    return Err(Error::new(ErrorKind::InvalidArgument, message));
+                    return Err(Error::new(ErrorKind::InvalidArgument, message)
+                        .with_help("the etag of a presigned part is the blockid in its URL"));
                 }
                 blocks.push(content_id);
             }

@@ -32,8 +32,12 @@ const VALUE: &AsciiSet = &KEY.add(b'/');
 
 /// "Naming and referencing containers, blobs, and metadata", section "Blob names".
 const LONGEST_NAME: usize = 1024;
+/// How many blobs a page of a listing has where nobody says.
+const PAGE: &str = "1000";
 /// The longest list of blocks: 50,000 that are committed and 100,000 that are not.
 const LONGEST_LIST: usize = 32 << 20;
+/// A clock that differs by more, a century, shows no time: what is made of it might not be a date.
+const LONGEST_SKEW: u64 = 100 * 365 * 24 * 60 * 60;
 /// Clocks that differ by less sign what the other accepts.
 const TOLERATED_SKEW: u64 = 60;
 
@@ -69,7 +73,9 @@ impl AzureProvider {
         let skew = self.skew.load(Ordering::Relaxed);
         let distance = Duration::from_secs(skew.unsigned_abs());
         let now = SystemTime::now();
-        if skew < 0 { now - distance } else { now + distance }
+        let told = if skew < 0 { now.checked_sub(distance) } else { now.checked_add(distance) };
+        // Our clock may have been set since.
+        told.filter(|told| *told >= SystemTime::UNIX_EPOCH).unwrap_or(now)
     }
 
     /// Whether the clocks differ: then it is known by how much from here on.
@@ -80,13 +86,19 @@ impl AzureProvider {
             Ok(ahead) => i64::try_from(ahead.as_secs()).unwrap_or_default(),
             Err(behind) => -i64::try_from(behind.duration().as_secs()).unwrap_or_default(),
         };
+        if skew.unsigned_abs() > LONGEST_SKEW {
+            return false;
+        }
         let before = self.skew.swap(skew, Ordering::Relaxed);
         before.abs_diff(skew) > TOLERATED_SKEW
     }
 
-    /// The URL of a blob.
-    pub(crate) fn address(&self, key: &Path) -> String {
-        format!("{}/{}/{}", self.endpoint, self.container, utf8_percent_encode(key.as_ref(), KEY))
+    /// The URL of a blob. Fails on a name that the service would take for another.
+    pub(crate) fn address(&self, key: &Path) -> Result<String> {
+        if key.as_ref().contains('\\') {
+            return Err(with_backslash());
+        }
+        Ok(format!("{}/{}/{}", self.endpoint, self.container, utf8_percent_encode(key.as_ref(), KEY)))
     }
 
     /// Makes a request of our own, as often as is needed.
@@ -122,7 +134,7 @@ impl AzureProvider {
 
     /// How far an upload is.
     pub(crate) async fn state(&self, key: &Path, upload: &UploadName) -> Result<State> {
-        let address = format!("{}?comp=blocklist&blocklisttype=all", self.address(key));
+        let address = format!("{}?comp=blocklist&blocklisttype=all", self.address(key)?);
         match self.ask(Method::GET, &address).await {
             Ok(answer) => Ok(upload.state(&answer.text(LONGEST_LIST).await?)),
             // There is neither a blob nor a block of one.
@@ -183,10 +195,7 @@ impl AzureProvider {
     fn check_name(&self, request: &HttpRequest) -> Result<()> {
         let path = request.uri().path();
         if path.contains('\\') || path.contains("%5C") || path.contains("%5c") {
-            let message = "Azure takes a backslash in a blob's name for a slash";
-            return Err(
-                Error::new(ErrorKind::InvalidPath, message).with_help("use a name without a backslash")
-            );
+            return Err(with_backslash());
         }
         if path.len() <= LONGEST_NAME {
             return Ok(());
@@ -214,6 +223,11 @@ pub(crate) fn with_query<'a>(address: &str, pairs: impl IntoIterator<Item = (&'a
     address
 }
 
+fn with_backslash() -> Error {
+    Error::new(ErrorKind::InvalidPath, "Azure takes a backslash in a blob's name for a slash")
+        .with_help("use a name without a backslash")
+}
+
 fn no_url<E>(_: E) -> Error {
     Error::new(ErrorKind::InvalidUri, "the store's address is no URL")
 }
@@ -225,7 +239,12 @@ impl Provider for AzureProvider {
         let query = request.uri().query().unwrap_or_default();
         // Hadoop says in metadata which blobs stand for folders.
         if request.method() == Method::GET && query.split('&').any(|pair| pair == "comp=list") {
-            let address = with_query(&request.uri().to_string(), [("include", "metadata".to_owned())]);
+            let mut more = vec![("include", "metadata".to_owned())];
+            // A page of 5,000 with metadata may be longer than an answer may be.
+            if !query.split('&').any(|pair| pair.starts_with("maxresults=")) {
+                more.push(("maxresults", PAGE.to_owned()));
+            }
+            let address = with_query(&request.uri().to_string(), more);
             *request.uri_mut() = address.parse().map_err(no_url)?;
         }
         let headers = request.headers_mut();
@@ -252,6 +271,7 @@ impl Provider for AzureProvider {
 #[async_trait]
 impl Signing for AzureProvider {
     async fn sign(&self, key: &Path, method: &PresignMethod, expires_in: Duration) -> Result<SignedRequest> {
+        let address = self.address(key)?;
         let put = vec![(BLOB_TYPE.0.to_owned(), BLOB_TYPE.1.to_owned())];
         let (method, permissions, query, headers) = match method {
             PresignMethod::Get => (Method::GET, "r", Vec::new(), Vec::new()),
@@ -265,7 +285,12 @@ impl Signing for AzureProvider {
                 (Method::PUT, "cw", vec![("comp", "block".to_owned()), ("blockid", block)], Vec::new())
             }
         };
-        let expires = self.time() + expires_in;
+        let expires = self.time().checked_add(expires_in).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                "the signature would be good for longer than time can be told",
+            )
+        })?;
         let grant = Grant { blob: (&self.account, &self.container, key.as_ref()), permissions, expires };
         let signature = match &*self.source {
             Source::Key(key, _) => grant.by_key(key)?,
@@ -275,7 +300,7 @@ impl Signing for AzureProvider {
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
         };
-        let url = with_query(&self.address(key), query.into_iter().chain(signature));
+        let url = with_query(&address, query.into_iter().chain(signature));
         Ok(SignedRequest { method: method.to_string(), url, headers })
     }
 }

@@ -4,14 +4,16 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     ACCOUNT, CONTAINER, Place, Reply, Server, URI, account_signature, assert_error, open, path, place,
     refusal,
 };
 use futures_util::future::try_join_all;
 use mlflow_artifacts_core::{
-    ArtifactStoreExt as _, CopyOptions, DeleteOptions, Deleted, ErrorKind, ListOptions, SharedStore,
-    StoreConfig,
+    ArtifactStoreExt as _, CopyOptions, DeleteOptions, Deleted, ErrorKind, ListOptions, PresignMethod,
+    PresignRequest, SharedStore, StoreConfig,
 };
 use test_servers::{Effect, Fault};
 
@@ -130,8 +132,53 @@ async fn a_name_with_a_backslash() {
     for name in ["a\\b", "..\\..\\a"] {
         let error = store.put_bytes(&path(name), "content".into()).await.unwrap_err();
         assert_error(&error, ErrorKind::InvalidPath, &["backslash"]);
+        for (from, to) in [(name, "b"), ("b", name)] {
+            let copied = store.copy(&path(from), &path(to), CopyOptions::default()).await;
+            assert_error(&copied.unwrap_err(), ErrorKind::InvalidPath, &["backslash"]);
+        }
+        for method in [PresignMethod::Get, PresignMethod::Put] {
+            let request = PresignRequest { path: path(name), method, expires_in: Duration::from_mins(1) };
+            let error = store.presign(request).await.unwrap_err();
+            assert_error(&error, ErrorKind::InvalidPath, &["backslash"]);
+        }
     }
     assert!(place.recorder.requests().is_empty());
+}
+
+/// A page of 5,000 blobs with metadata may be longer than what is taken for an answer.
+#[tokio::test]
+async fn pages_of_listings_have_a_size() {
+    let place = place();
+    let store = place.store();
+    store.put_bytes(&path("d/a"), "content".into()).await.unwrap();
+    store.list_all(&path("d"), ListOptions { recursive: true }).await.unwrap();
+    store.list_all(&path("d"), ListOptions::default()).await.unwrap();
+    let listings = place.requests("GET", "comp=list");
+    assert!(!listings.is_empty());
+    for listing in listings {
+        assert_eq!(listing.target.matches("maxresults=").count(), 1, "{}", listing.target);
+    }
+}
+
+/// Nobody's clock makes a date of what is none.
+#[tokio::test]
+async fn dates_and_terms_that_nobody_can_tell() {
+    for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+        let storage = Server::start(move |_| {
+            let code = ("x-ms-error-code", "AuthenticationFailed".to_owned());
+            Reply(403, vec![code, ("date", date.to_owned())], String::new())
+        });
+        let config = StoreConfig::new().with("endpoint", storage.url()).with("access_key", "YQ==");
+        let store = open(URI, &config).unwrap();
+        for _ in 0..2 {
+            assert_eq!(store.get_bytes(&path("a")).await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+            // That clock would go on.
+            tokio::time::sleep(Duration::from_millis(2_100)).await;
+        }
+        let request =
+            PresignRequest { path: path("a"), method: PresignMethod::Get, expires_in: Duration::MAX };
+        assert_eq!(store.presign(request).await.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
 }
 
 /// What Azure says, and what is made of it.

@@ -4,15 +4,15 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{
     Place, Reply, Server, URI, assert_error, header, open, path, place, refusal, secure, small_parts, token,
 };
 use mlflow_artifacts_core::{
-    ArtifactStoreExt as _, ByteRange, CopyOptions, Deleted, ErrorKind, GetOptions, ListOptions, PutBody,
-    PutMode, PutOptions, Retry, SharedStore, StoreConfig, UploadOptions,
+    ArtifactStoreExt as _, ByteRange, CopyOptions, Deleted, ErrorKind, GetOptions, ListOptions, PartReceipt,
+    PutBody, PutMode, PutOptions, Retry, SharedStore, StoreConfig, UploadOptions,
 };
 use mlflow_artifacts_testkit::bodies::random_bytes;
 use test_servers::{Effect, Fault};
@@ -155,6 +155,44 @@ mod writing {
         place.inject("PUT", "comp=blocklist", refusal(500, "InternalError"));
         let error = upload.complete(vec![receipt]).await.unwrap_err();
         assert_error(&error, ErrorKind::AlreadyExists, &[]);
+        assert_eq!(store.get_bytes(&path("file")).await.unwrap(), "theirs");
+    }
+
+    /// A part is never left out because of what its receipt says.
+    #[tokio::test]
+    async fn a_receipt_that_was_not_answered_is_refused() {
+        let place = place();
+        let store = place.store();
+        for etag in ["", "b3RoZXI=", "canary"] {
+            let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
+            let first = upload.put_part(1, random_bytes(1, 1 << 10)).await.unwrap();
+            let second = upload.put_part(2, "content".into()).await.unwrap();
+            let wrong = PartReceipt { etag: etag.to_owned(), ..second };
+            let error = upload.complete(vec![first, wrong]).await.unwrap_err();
+            assert_error(&error, ErrorKind::InvalidArgument, &["part 2", "blockid"]);
+            assert_eq!(store.stat(&path("file")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        }
+        // A part without content has one, too.
+        let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
+        let first = upload.put_part(1, random_bytes(1, 1 << 10)).await.unwrap();
+        let last = upload.put_part(2, "".into()).await.unwrap();
+        assert_eq!(last.etag, "-");
+        upload.complete(vec![first, last]).await.unwrap();
+        assert_eq!(store.get_bytes(&path("file")).await.unwrap(), random_bytes(1, 1 << 10));
+    }
+
+    #[tokio::test]
+    async fn blocks_that_another_write_has_discarded_are_told() {
+        let place = place();
+        let store = place.store();
+        let upload = store.begin_upload(&path("file"), small_parts()).await.unwrap();
+        let receipt = upload.put_part(1, "ours".into()).await.unwrap();
+        place.behind().put_bytes(&path("file"), "theirs".into()).await.unwrap();
+        // Azure's answer, which the emulator does not give for this.
+        place.inject("PUT", "comp=blocklist", refusal(400, "InvalidBlockList"));
+        let error = upload.complete(vec![receipt]).await.unwrap_err();
+        let words = ["the blocks are gone", "another write", "write it again"];
+        assert_error(&error, ErrorKind::PreconditionFailed, &words);
         assert_eq!(store.get_bytes(&path("file")).await.unwrap(), "theirs");
     }
 
@@ -310,17 +348,20 @@ mod copying {
 
     /// A storage whose copies take a while, and end so.
     fn storage(end: &'static str) -> Server {
-        let looks = AtomicUsize::new(0);
+        let (looks, is_ended) = (AtomicUsize::new(0), AtomicBool::new(false));
         Server::start(move |asked| {
             let status = match asked.method.as_str() {
                 "HEAD" if looks.fetch_add(1, Ordering::SeqCst) > 0 => end,
                 _ => "pending",
             };
+            is_ended.fetch_or(asked.target.contains("comp=copy"), Ordering::SeqCst);
+            let (status, etag) =
+                if is_ended.load(Ordering::SeqCst) { ("aborted", "\"2\"") } else { (status, "\"1\"") };
             let headers = vec![
                 ("x-ms-copy-id", "one".to_owned()),
                 ("x-ms-copy-status", status.to_owned()),
                 ("x-ms-copy-status-description", "500 InternalServerError \"it broke\"".to_owned()),
-                ("etag", "\"1\"".to_owned()),
+                ("etag", etag.to_owned()),
                 ("last-modified", "Fri, 20 Nov 2026 10:00:00 GMT".to_owned()),
             ];
             Reply(if asked.method == "PUT" { 202 } else { 200 }, headers, String::new())
@@ -328,9 +369,73 @@ mod copying {
     }
 
     async fn copy(storage: &Server) -> mlflow_artifacts_core::Result<()> {
-        let config = StoreConfig::new().with("endpoint", storage.url()).with("access_key", "YQ==");
+        copy_by(storage, PutMode::Overwrite).await
+    }
+
+    async fn copy_by(storage: &Server, mode: PutMode) -> mlflow_artifacts_core::Result<()> {
+        let config = StoreConfig::new()
+            .with("endpoint", storage.url())
+            .with("access_key", "YQ==")
+            .with("transfer_timeout", "2");
         let store = open(URI, &config).unwrap();
-        store.copy(&path("a"), &path("b"), CopyOptions::default()).await.map(|_| ())
+        let options = CopyOptions { mode };
+        store.copy(&path("a"), &path("b"), options).await.map(|_| ())
+    }
+
+    /// What the storage was asked to change after the copy was begun.
+    fn changes(storage: &Server) -> Vec<String> {
+        let asked = storage.asked().into_iter().filter(|asked| asked.method != "HEAD").skip(1);
+        asked.map(|asked| format!("{} {}", asked.method, asked.target)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_creates_leaves_nothing_when_it_fails() {
+        for (mode, expected) in
+            [(PutMode::CreateNew, &["DELETE /artifacts/run/1/b"][..]), (PutMode::Overwrite, &[])]
+        {
+            let storage = storage("failed");
+            let error = copy_by(&storage, mode).await.unwrap_err();
+            assert_error(&error, ErrorKind::Unavailable, &["failed", "it broke"]);
+            assert_eq!(changes(&storage), expected);
+            let asked = storage.asked();
+            let mut deletes = asked.iter().filter(|asked| asked.method == "DELETE");
+            assert!(deletes.all(|asked| asked.header("if-match") == Some("\"1\"")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_never_ends_is_given_up() {
+        const ABORT: &str = "PUT /artifacts/run/1/b?comp=copy&copyid=one";
+        for (mode, expected) in
+            [(PutMode::CreateNew, &[ABORT, "DELETE /artifacts/run/1/b"][..]), (PutMode::Overwrite, &[ABORT])]
+        {
+            let storage = storage("pending");
+            let ended = tokio::time::timeout(Duration::from_secs(20), copy_by(&storage, mode)).await;
+            let error = ended.expect("the wait has an end").unwrap_err();
+            let words = ["not done within 2 s", "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"];
+            assert_error(&error, ErrorKind::Timeout, &words);
+            assert_eq!(changes(&storage), expected);
+            // Its end has made it another blob.
+            let asked = storage.asked();
+            let mut deletes = asked.iter().filter(|asked| asked.method == "DELETE");
+            assert!(deletes.all(|asked| asked.header("if-match") == Some("\"2\"")));
+        }
+    }
+
+    /// The second attempt would be refused for what the first has done.
+    #[tokio::test]
+    async fn a_creation_whose_answer_is_lost_is_not_repeated() {
+        let place = place();
+        place.behind().put_bytes(&path("file"), "content".into()).await.unwrap();
+        place.inject("PUT", "/copy", Effect::ResetAnswer(0));
+        let options = CopyOptions { mode: PutMode::CreateNew };
+        let error = place.store().copy(&path("file"), &path("copy"), options).await.unwrap_err();
+        assert_error(&error, ErrorKind::Connection, &["look whether the copy is there"]);
+        assert_eq!(place.requests("PUT", "/copy").len(), 1);
+        // What replaces something is.
+        place.inject("PUT", "/other", Effect::ResetAnswer(0));
+        place.store().copy(&path("file"), &path("other"), CopyOptions::default()).await.unwrap();
+        assert_eq!(place.requests("PUT", "/other").len(), 2);
     }
 
     #[tokio::test]

@@ -79,13 +79,15 @@ mod uris {
     }
 
     #[tokio::test]
-    async fn a_path_is_decoded_once() {
+    async fn a_path_is_decoded_where_mlflow_decodes_it() {
         let connection = "DefaultEndpointsProtocol=http;AccountName=acct1;AccountKey=Y2FuYXJ5";
         let env = [("AZURE_STORAGE_CONNECTION_STRING", connection)];
         for (uri, target) in [
             ("wasbs://models@acct1.blob.core.windows.net", "models/MLmodel"),
             ("wasbs://models@acct1.blob.core.windows.net/", "models/MLmodel"),
-            ("wasbs://models@acct1.blob.core.windows.net/1/a%20b/", "models/1/a%20b/MLmodel"),
+            ("wasbs://models@acct1.blob.core.windows.net/1/a b/", "models/1/a%20b/MLmodel"),
+            ("wasbs://models@acct1.blob.core.windows.net/1/a%20b/", "models/1/a%2520b/MLmodel"),
+            ("abfss://models@acct1.dfs.core.windows.net/1/a%20b", "models/1/a%20b/MLmodel"),
             ("abfss://models@acct1.dfs.core.windows.net/1/a%2520b", "models/1/a%2520b/MLmodel"),
             ("abfss://$web@acct1.dfs.core.windows.net/1", "$web/1/MLmodel"),
         ] {

@@ -280,8 +280,10 @@ impl Place {
             return Err(refused("a bucket has no user, password and port"));
         }
         check_bucket(bucket).map_err(refused)?;
-        let path = uri.path()?;
-        let prefix = ArtifactPath::parse(path.trim_matches('/')).map_err(|error| refused(error.message()))?;
+        // As MLflow has it, which takes the path as it is written.
+        let path = uri.raw_path();
+        let path = path.strip_prefix('/').unwrap_or(path).trim_end_matches('/');
+        let prefix = ArtifactPath::parse(path).map_err(|error| refused(error.message()))?;
         let (name, told) = match (config.get("emulator_host"), config.get("endpoint")) {
             (Some(host), _) if host.contains("://") => ("emulator_host", host.to_owned()),
             (Some(host), _) => ("emulator_host", format!("http://{host}")),
@@ -357,7 +359,8 @@ mod tests {
         for (uri, env, base, prefix) in [
             ("gs://bucket", &[][..], "https://storage.googleapis.com/bucket", ""),
             ("gs://my_bucket-1/1/abc/", &[], "https://storage.googleapis.com/my_bucket-1", "1/abc"),
-            ("gs://data.example.com/a%20b", &[], "https://storage.googleapis.com/data.example.com", "a b"),
+            ("gs://data.example.com/a b", &[], "https://storage.googleapis.com/data.example.com", "a b"),
+            ("gs://bucket/a%20b%2Fc", &[], "https://storage.googleapis.com/bucket", "a%20b%2Fc"),
             ("gs://bucket/a", &emulator("localhost:4443"), "http://localhost:4443/bucket", "a"),
             ("gs://bucket/a", &emulator("https://host:1/"), "https://host:1/bucket", "a"),
         ] {
@@ -379,6 +382,7 @@ mod tests {
             "gs://user@bucket/a",
             "gs://bucket:9000/a",
             "gs://bucket/a//b",
+            "gs://bucket//a",
             "gs://ab/a",
             "gs://Bucket/a",
             "gs://-bucket/a",

@@ -13,6 +13,10 @@ use crate::token::{Credentials, read_file};
 
 /// How long before it expires a token is renewed, as in google-auth for Python.
 const RENEWED_BEFORE: Duration = Duration::from_secs(225);
+/// No token is taken to be good for longer, whatever its service says.
+const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
+/// How long it is remembered that no metadata server was found: finding that out takes seconds.
+const REMEMBERED: Duration = Duration::from_secs(30);
 /// Where gcloud keeps its files below a home directory, and the file that it leaves for programs.
 const GCLOUD: &str = ".config/gcloud";
 const FOR_PROGRAMS: &str = "application_default_credentials.json";
@@ -60,8 +64,8 @@ struct State {
     count: u64,
     /// The token that came after one that was refused, until it is accepted.
     on_trial: Option<u64>,
-    /// There is no metadata server: finding that out takes seconds.
-    is_elsewhere: bool,
+    /// When it was found that there is no metadata server.
+    elsewhere: Option<Instant>,
 }
 
 impl Source {
@@ -168,7 +172,7 @@ impl Defaults {
         state.count += 1;
         let quota_project = found.quota_project.clone();
         let token = Token { value: fresh.value, number: state.count, quota_project };
-        state.token = Some((token.clone(), Instant::now() + fresh.lifetime));
+        state.token = Some((token.clone(), Instant::now() + fresh.lifetime.min(LONGEST_LIFETIME)));
         Ok(token)
     }
 
@@ -192,12 +196,14 @@ impl Defaults {
             return file::parse(&read_file(path.clone()).await?, &path.display().to_string());
         }
         if let Some(metadata) = &self.metadata {
-            let is_elsewhere = self.state().is_elsewhere;
-            if !is_elsewhere && metadata.is_there().await? {
-                let credentials = Credentials::Machine(metadata.clone());
-                return Ok(Found { credentials, quota_project: None });
+            let is_elsewhere = self.state().elsewhere.is_some_and(|found| found.elapsed() < REMEMBERED);
+            if !is_elsewhere {
+                if metadata.is_there().await? {
+                    let credentials = Credentials::Machine(metadata.clone());
+                    return Ok(Found { credentials, quota_project: None });
+                }
+                self.state().elsewhere = Some(Instant::now());
             }
-            self.state().is_elsewhere = true;
         }
         Err(Error::new(ErrorKind::Unauthenticated, "no Google credentials were found").with_help(
             "name a file in GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`; for a public bucket \
@@ -226,5 +232,78 @@ impl Defaults {
         if state.on_trial == Some(number) {
             state.on_trial = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use mlflow_artifacts_core::{ArtifactUri, StoreConfig};
+    use mlflow_artifacts_http::HttpOptions;
+
+    use super::*;
+
+    /// A server that answers these, one after the other; an empty one by hanging up.
+    fn server(answers: Vec<String>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        address
+    }
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+    }
+
+    fn defaults(address: &str) -> Defaults {
+        let uri = ArtifactUri::parse("gs://bucket").unwrap();
+        let config = StoreConfig::new().resolve(&uri, &crate::KEYS).unwrap();
+        let options = HttpOptions::resolve(&config).unwrap();
+        let metadata = Metadata::new(&options, Some(address), Some(address));
+        Defaults::new(Arc::new(HttpClient::new(options)), None, None, None, Some(metadata))
+    }
+
+    const GOOGLE: &str = "metadata-flavor: Google\r\n";
+
+    #[tokio::test]
+    async fn a_metadata_server_that_was_not_found_is_looked_for_again() {
+        let token =
+            r#"{"access_token": "token", "expires_in": 18446744073709551615, "token_type": "Bearer"}"#;
+        let address = server(vec![
+            answer("200 OK", "", "<html>"),
+            answer("200 OK", GOOGLE, ""),
+            answer("200 OK", GOOGLE, token),
+        ]);
+        let defaults = defaults(&address);
+        for _ in 0..2 {
+            assert_eq!(defaults.token().await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+        }
+        defaults.state().elsewhere = Instant::now().checked_sub(REMEMBERED);
+        // Nor does a lifetime without end matter.
+        assert_eq!(defaults.token().await.unwrap().value.expose(), "token");
+    }
+
+    #[tokio::test]
+    async fn only_who_is_not_google_is_not_the_metadata_server() {
+        let token = r#"{"access_token": "token", "expires_in": 3600, "token_type": "Bearer"}"#;
+        // It hangs up while it starts, and is busy then.
+        let address = server(vec![
+            String::new(),
+            String::new(),
+            answer("503 Busy", GOOGLE, ""),
+            answer("200 OK", GOOGLE, token),
+        ]);
+        let began = Instant::now();
+        assert_eq!(defaults(&address).token().await.unwrap().value.expose(), "token");
+        assert!(began.elapsed() >= Duration::from_millis(900), "attempts follow one another at once");
     }
 }

@@ -1,4 +1,5 @@
-//! Google Cloud Storage as an artifact store: `gs://bucket[/prefix]`.
+//! Google Cloud Storage as an artifact store: `gs://bucket[/prefix]`. The prefix is taken as it is written, without percent-decoding:
+//! as MLflow has it.
 //!
 //! Options: [`static@KEYS`], by the variables that MLflow and Google's libraries have. What is particular:
 //!

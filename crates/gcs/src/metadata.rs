@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mlflow_artifacts_core::{Error, ErrorKind, Result};
 use mlflow_artifacts_http::{HttpClient, HttpOptions, Method, Proxies, Request, Url};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::answer::Asking;
 use crate::token::{Fresh, SCOPE, bearer};
@@ -20,6 +20,8 @@ const SIGNING: &str = "https://iamcredentials.googleapis.com/v1/projects/-/servi
 /// How long it may take to answer whether it is there, and how often it is asked.
 const PATIENCE: Duration = Duration::from_secs(3);
 const ATTEMPTS: u32 = 3;
+/// How long is waited before the next attempt; each time twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
 
 /// Where the metadata server is.
 #[derive(Clone, Debug)]
@@ -44,12 +46,17 @@ impl Metadata {
     /// Whether it answers at its address and says what it is.
     pub(crate) async fn is_there(&self) -> Result<bool> {
         let url = address(&self.ip, "/")?;
-        for _ in 0..ATTEMPTS {
-            let Ok(answer) = timeout(PATIENCE, self.client.send(flavoured(url.clone()))).await else {
-                continue;
-            };
-            let Ok(response) = answer else { continue };
-            return Ok(response.status() == 200 && response.header("metadata-flavor") == Some("Google"));
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1..=ATTEMPTS {
+            let asked = timeout(PATIENCE, self.client.send(flavoured(url.clone()))).await;
+            if let Ok(Ok(response)) = asked {
+                // Also if it is busy: then it is asked for tokens as often as is needed.
+                return Ok(response.header("metadata-flavor") == Some("Google"));
+            }
+            if attempt < ATTEMPTS {
+                sleep(pause).await;
+                pause *= 2;
+            }
         }
         Ok(false)
     }

@@ -75,16 +75,15 @@ impl GcsProvider {
     /// Says who asks, and who pays.
     async fn authorize(&self, headers: &mut HeaderMap) -> Result<()> {
         headers.remove(AUTHORIZATION);
-        let mut project = self.user_project.clone();
+        // Who asks without a token cannot be charged, and is refused for trying.
         if let Some(token) = self.source.token().await? {
             let mut value = header(&format!("Bearer {}", token.value.expose()), "the token")?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
             TOKEN_IN_USE.with(|number| number.set(Some(token.number)));
-            project = project.or(token.quota_project);
-        }
-        if let Some(project) = project {
-            headers.insert(USER_PROJECT, header(&project, "the project in GOOGLE_CLOUD_QUOTA_PROJECT")?);
+            if let Some(project) = self.user_project.as_ref().or(token.quota_project.as_ref()) {
+                headers.insert(USER_PROJECT, header(project, "the project in GOOGLE_CLOUD_QUOTA_PROJECT")?);
+            }
         }
         Ok(())
     }

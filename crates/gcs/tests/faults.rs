@@ -118,6 +118,19 @@ async fn a_completion_that_was_never_heard_is_none() {
 }
 
 #[tokio::test]
+async fn what_stood_there_before_is_not_taken_for_an_upload() {
+    let cloud = Cloud::start();
+    let store = cloud.store();
+    store.put_bytes(&path("a"), small()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    cloud.recorder.inject(fault("POST", "uploadId=", Effect::ResetRequest(0)));
+    cloud.recorder.inject(Fault { skip: 1, ..fault("POST", "uploadId=", refusal(404, "NoSuchUpload")) });
+    let error = store.put_bytes(&path("a"), large()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    holds(&cloud, &store, "a", &small()).await;
+}
+
+#[tokio::test]
 async fn a_creation_whose_answer_is_lost_is_not_repeated() {
     let cloud = Cloud::start();
     let store = cloud.store();

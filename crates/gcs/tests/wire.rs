@@ -335,9 +335,13 @@ async fn an_emulator_is_asked_without_credentials() {
 #[tokio::test]
 async fn anonymous_is_who_wants_to_be() {
     let (cloud, account) = (Cloud::trusting(), Account::new());
-    let config = cloud.with_env(&[(ADC, &account.path())]).with("anonymous", "true");
+    let variables = [(ADC, &*account.path()), ("GOOGLE_CLOUD_QUOTA_PROJECT", "project-1")];
+    let config = cloud.with_env(&variables).with("anonymous", "true");
     put(&open(URI, &config), "a").await;
     assert_eq!(cloud.bearers(), ["none"]);
+    // Nobody can be charged then.
+    let requests = cloud.recorder.requests();
+    assert!(requests.iter().all(|request| !request.headers.contains_key("x-goog-user-project")));
 }
 
 #[tokio::test]
@@ -493,7 +497,9 @@ async fn uris_name_keys() {
         ("gs://bucket", "/bucket/a%20b%2Fc"),
         ("gs://bucket/", "/bucket/a%20b%2Fc"),
         ("gs://bucket/1/abc/artifacts", "/bucket/1%2Fabc%2Fartifacts%2Fa%20b%2Fc"),
-        ("gs://bucket/with%20space/", "/bucket/with%20space%2Fa%20b%2Fc"),
+        ("gs://bucket/with space/", "/bucket/with%20space%2Fa%20b%2Fc"),
+        // As it is written.
+        ("gs://bucket/with%20space/", "/bucket/with%2520space%2Fa%20b%2Fc"),
         ("gs://my_data.example.com/x", "/my%5Fdata%2Eexample%2Ecom/x%2Fa%20b%2Fc"),
     ] {
         cloud.recorder.forget();
