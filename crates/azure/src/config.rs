@@ -158,7 +158,7 @@ impl StoreFactory for AzureFactory {
                 max_retries: retries,
                 backoff: BackoffConfig::default(),
                 // How often, not how long, is what the options say.
-                retry_timeout: Duration::from_mins(30),
+                retry_timeout: Duration::from_hours(24 * 365),
             })
             .with_http_connector(connector(client, Arc::clone(&provider) as Arc<dyn Provider>));
         let inner = builder.build().map_err(|error| {

@@ -168,7 +168,7 @@ impl StoreFactory for GcsFactory {
                 max_retries: retries,
                 backoff: BackoffConfig::default(),
                 // How often, not how long, is what the options say.
-                retry_timeout: Duration::from_mins(30),
+                retry_timeout: Duration::from_hours(24 * 365),
             })
             .with_http_connector(Generations { inner: sending, provider: Arc::clone(&provider) });
         let objects = Arc::new(objects.build().map_err(|error| {

@@ -348,7 +348,11 @@ impl BucketUpload {
             Ok(put) => Ok(PutOutcome { size, etag: put.e_tag.filter(|etag| !etag.is_empty()), digest: None }),
             Err(error) => match self.completed_unheard(etag, size).await {
                 Some(outcome) => Ok(outcome),
-                None if error.kind() == ErrorKind::PreconditionFailed && mode == PutMode::CreateNew => {
+                // What is refused as malformed is not refused for the condition: Azure's blocks may be gone.
+                None if error.kind() == ErrorKind::PreconditionFailed
+                    && error.http_status() != Some(400)
+                    && mode == PutMode::CreateNew =>
+                {
                     Err(exists_already())
                 }
                 None => Err(no_upload(error)),
