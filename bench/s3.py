@@ -290,7 +290,7 @@ def sparse(bench):
     try:
         sample = bench.operation(server, US, UPLOAD, path)
         listed = subprocess.check_output(
-            [bench.command, "--json", "stat", f"s3://{BUCKET}/{FILE}"], env=bench.environment(server), text=True
+            [bench.command, "stat", "--json", f"s3://{BUCKET}/{FILE}"], env=bench.environment(server), text=True
         )
         if not re.search(rf"\b{SPARSE}\b", listed):
             sys.exit(f"the sparse file is not there as it was sent: {listed}")
