@@ -30,71 +30,58 @@ pub const SCHEMES: &[&str] = &["wasb", "wasbs", "abfs", "abfss"];
 pub(crate) const PARTS: PartLimits =
     PartLimits { min_size: 1, max_size: 4_000 << 20, max_count: 50_000, pays_from: Some(16 << 20) };
 
-const fn key(
-    name: &'static str,
-    env: &'static [&'static str],
-    default: Option<&'static str>,
-    doc: &'static str,
-) -> ConfigKey {
-    ConfigKey { name, env, default, secret: false, in_uri: false, doc }
-}
-
-const fn secret(name: &'static str, env: &'static [&'static str], doc: &'static str) -> ConfigKey {
-    ConfigKey { name, env, default: None, secret: true, in_uri: false, doc }
-}
-
 const OWN_KEYS: &[ConfigKey] = &[
-    secret(
+    ConfigKey::secret(
         "connection_string",
         &["AZURE_STORAGE_CONNECTION_STRING"],
         "The account's connection string: its name, its key or a signature, and where it is.",
     ),
-    secret("access_key", &["AZURE_STORAGE_ACCESS_KEY"], "The account's key, in base 64."),
-    secret(
+    ConfigKey::secret("access_key", &["AZURE_STORAGE_ACCESS_KEY"], "The account's key, in base 64."),
+    ConfigKey::secret(
         "sas_token",
         &["AZURE_STORAGE_SAS_TOKEN"],
         "A shared access signature, with its question mark or without.",
     ),
-    key(
+    ConfigKey::plain(
         "anonymous",
         &[],
         Some("false"),
         "Ask without credentials, for a public container: true, yes, on or 1.",
     ),
-    key(
+    ConfigKey::plain(
         "endpoint",
         &[],
         None,
         "Where the account's containers are, if its name does not say: https://host, or http://host:port/account.",
     ),
-    key(
+    ConfigKey::plain(
         "client_id",
         &["AZURE_CLIENT_ID"],
         None,
         "The application, or the identity that was assigned by a user.",
     ),
-    key("tenant_id", &["AZURE_TENANT_ID"], None, "The tenant of the application."),
-    secret("client_secret", &["AZURE_CLIENT_SECRET"], "The application's secret."),
-    key(
+    ConfigKey::plain("tenant_id", &["AZURE_TENANT_ID"], None, "The tenant of the application."),
+    ConfigKey::secret("client_secret", &["AZURE_CLIENT_SECRET"], "The application's secret."),
+    ConfigKey::plain(
         "authority_host",
         &["AZURE_AUTHORITY_HOST"],
         None,
         "Who signs in; without it the authority of the cloud that the URI names.",
     ),
-    key(
+    ConfigKey::plain(
         "federated_token_file",
         &["AZURE_FEDERATED_TOKEN_FILE"],
         None,
         "A file with the token of a workload, for which the application's is given.",
     ),
-    key(
+    ConfigKey::plain(
         "identity_endpoint",
         &["IDENTITY_ENDPOINT", "MSI_ENDPOINT"],
         None,
         "Who knows the managed identity; without it the instance's metadata service.",
     ),
-    secret("identity_header", &["IDENTITY_HEADER"], "What that endpoint wants to be shown."),
-    key(
+    ConfigKey::secret("identity_header", &["IDENTITY_HEADER"], "What that endpoint wants to be shown."),
+    ConfigKey::plain(
         "ignore_tls",
         &["MLFLOW_TRACKING_INSECURE_TLS"],
         Some("false"),

@@ -24,6 +24,23 @@ pub struct ConfigKey {
     pub doc: &'static str,
 }
 
+impl ConfigKey {
+    /// An option that is no secret and that a URI may not set.
+    pub const fn plain(
+        name: &'static str,
+        env: &'static [&'static str],
+        default: Option<&'static str>,
+        doc: &'static str,
+    ) -> Self {
+        ConfigKey { name, env, default, secret: false, in_uri: false, doc }
+    }
+
+    /// A credential.
+    pub const fn secret(name: &'static str, env: &'static [&'static str], doc: &'static str) -> Self {
+        ConfigKey { name, env, default: None, secret: true, in_uri: false, doc }
+    }
+}
+
 /// Where environment variables are read: the process, a map, or nowhere.
 ///
 /// ```

@@ -36,83 +36,81 @@ const DOWNLOAD_CHUNKS: std::ops::RangeInclusive<u64> = 256 << 10..=5 << 40;
 /// Instead of no deadline at all: the longest silence that the system can watch a connection for.
 const FOREVER: Duration = Duration::from_hours(20 * 24);
 
-const fn key(
-    name: &'static str,
-    env: &'static [&'static str],
-    default: Option<&'static str>,
-    doc: &'static str,
-) -> ConfigKey {
-    ConfigKey { name, env, default, secret: false, in_uri: false, doc }
-}
-
 const OWN_KEYS: &[ConfigKey] = &[
-    key(
+    ConfigKey::plain(
         "application_credentials",
         &["GOOGLE_APPLICATION_CREDENTIALS"],
         None,
         "A file with credentials: service_account, authorized_user, external_account or impersonated_service_account; without it \
          gcloud's file, or the metadata server.",
     ),
-    ConfigKey {
-        name: "access_token",
-        env: &[],
-        default: None,
-        secret: true,
-        in_uri: false,
-        doc: "An OAuth 2.0 access token, used as it is instead of all other credentials.",
-    },
-    key("anonymous", &[], Some("false"), "Ask without credentials, for public buckets: true, yes, on or 1."),
-    key(
+    ConfigKey::secret(
+        "access_token",
+        &[],
+        "An OAuth 2.0 access token, used as it is instead of all other credentials.",
+    ),
+    ConfigKey::plain(
+        "anonymous",
+        &[],
+        Some("false"),
+        "Ask without credentials, for public buckets: true, yes, on or 1.",
+    ),
+    ConfigKey::plain(
         "emulator_host",
         &["STORAGE_EMULATOR_HOST"],
         None,
         "An emulator's address, http://host:port or host:port, which is asked without credentials.",
     ),
-    key("endpoint", &[], None, "The service's address if it is not https://storage.googleapis.com."),
-    key(
+    ConfigKey::plain(
+        "endpoint",
+        &[],
+        None,
+        "The service's address if it is not https://storage.googleapis.com.",
+    ),
+    ConfigKey::plain(
         "user_project",
         &["GOOGLE_CLOUD_QUOTA_PROJECT"],
         None,
         "The project that requests are charged to, as a bucket whose readers pay wants it; without it the one in the credentials' \
          file.",
     ),
-    key(
+    ConfigKey::plain(
         "gcloud_directory",
         &["CLOUDSDK_CONFIG"],
         None,
         "Where gcloud keeps its files; without it ~/.config/gcloud.",
     ),
-    key(
+    ConfigKey::plain(
         "metadata_host",
         &["GCE_METADATA_HOST", "GCE_METADATA_ROOT"],
         None,
         "The metadata server's host or host:port, which is asked for tokens.",
     ),
-    key(
+    ConfigKey::plain(
         "metadata_ip",
         &["GCE_METADATA_IP"],
         None,
         "The metadata server's address, with a port or without one, which is asked whether it is there.",
     ),
-    key(
+    ConfigKey::plain(
         "no_gce_check",
         &["NO_GCE_CHECK"],
         Some("false"),
         "Do not look for a metadata server: true, yes, on or 1.",
     ),
-    key(
+    ConfigKey::plain(
         "upload_chunk_size",
         &["MLFLOW_GCS_UPLOAD_CHUNK_SIZE"],
         None,
         "Bytes of each part of an upload, 5 MiB to 5 GiB; what is not larger goes in one request.",
     ),
-    key(
+    ConfigKey::plain(
         "download_chunk_size",
         &["MLFLOW_GCS_DOWNLOAD_CHUNK_SIZE"],
         None,
         "The most bytes that one request of a download asks for, from 256 KiB.",
     ),
-    key(
+    ConfigKey::plain(
         "timeout",
         &["MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"],
         None,

@@ -77,49 +77,40 @@ impl Default for HttpOptions {
     }
 }
 
-const fn key(
-    name: &'static str,
-    env: &'static [&'static str],
-    default: Option<&'static str>,
-    doc: &'static str,
-) -> ConfigKey {
-    ConfigKey { name, env, default, secret: false, in_uri: false, doc }
-}
-
 /// The options, to stand among those of a backend.
 pub const KEYS: &[ConfigKey] = &[
-    key("connect_timeout", &[], Some("30"), "Seconds to wait for a connection."),
-    key(
+    ConfigKey::plain("connect_timeout", &[], Some("30"), "Seconds to wait for a connection."),
+    ConfigKey::plain(
         "read_timeout",
         &["MLFLOW_HTTP_REQUEST_TIMEOUT"],
         Some("120"),
         "Seconds of silence after which a request is given up; the length of a transfer does not count.",
     ),
-    key(
+    ConfigKey::plain(
         "commit_timeout",
         &[],
         Some("900"),
         "Seconds to wait for the answer after the last byte of an upload was sent.",
     ),
-    key(
+    ConfigKey::plain(
         "retries",
         &["MLFLOW_HTTP_REQUEST_MAX_RETRIES"],
         Some("7"),
         "How often a request is repeated that failed for a passing reason: 0 to 20.",
     ),
-    key(
+    ConfigKey::plain(
         "ca_bundle",
         &["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"],
         None,
         "A PEM file, or a directory of them, with the only certificate authorities to trust.",
     ),
-    key(
+    ConfigKey::plain(
         "client_certificate",
         &["MLFLOW_ARTIFACTS_CLIENT_CERTIFICATE"],
         None,
         "A PEM file with the certificate that this client shows to the server.",
     ),
-    key(
+    ConfigKey::plain(
         "client_key",
         &["MLFLOW_ARTIFACTS_CLIENT_KEY"],
         None,
@@ -138,7 +129,7 @@ pub const KEYS: &[ConfigKey] = &[
 ];
 
 /// How long a transfer may take, to stand among the options of a backend for which MLflow has that variable.
-pub const TRANSFER_TIMEOUT: ConfigKey = key(
+pub const TRANSFER_TIMEOUT: ConfigKey = ConfigKey::plain(
     "transfer_timeout",
     &["MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"],
     None,

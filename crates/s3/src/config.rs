@@ -32,85 +32,76 @@ const LINK_LOCAL: &str = "169.254.169.254,169.254.170.2,169.254.170.23,fd00:ec2:
 const PARTS: PartLimits =
     PartLimits { min_size: 5 << 20, max_size: 5 << 30, max_count: 10_000, pays_from: Some(16 << 20) };
 
-const fn key(
-    name: &'static str,
-    env: &'static [&'static str],
-    default: Option<&'static str>,
-    doc: &'static str,
-) -> ConfigKey {
-    ConfigKey { name, env, default, secret: false, in_uri: false, doc }
-}
-
-const fn secret(name: &'static str, env: &'static [&'static str], doc: &'static str) -> ConfigKey {
-    ConfigKey { name, env, default: None, secret: true, in_uri: false, doc }
-}
-
 const OWN_KEYS: &[ConfigKey] = &[
-    key(
+    ConfigKey::plain(
         "endpoint",
         &["MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
         None,
         "The service's address, http://host:port; without it AWS's, or the one in the URI of r2 and b2.",
     ),
-    key(
+    ConfigKey::plain(
         "oss_endpoint",
         &["MLFLOW_OSS_ENDPOINT_URL"],
         None,
         "The address of Alibaba Cloud OSS, for oss URIs.",
     ),
-    key(
+    ConfigKey::plain(
         "region",
         &["AWS_DEFAULT_REGION", "AWS_REGION"],
         None,
         "The bucket's region; AWS is asked for it if this one is wrong.",
     ),
-    key("access_key_id", &["AWS_ACCESS_KEY_ID"], None, "The access key."),
-    secret("secret_access_key", &["AWS_SECRET_ACCESS_KEY"], "The secret that belongs to the access key."),
-    secret("session_token", &["AWS_SESSION_TOKEN"], "The token that belongs to temporary keys."),
-    key("oss_key_id", &["MLFLOW_OSS_KEY_ID"], None, "The access key, for oss URIs."),
-    secret("oss_key_secret", &["MLFLOW_OSS_KEY_SECRET"], "The secret that belongs to it."),
-    key(
+    ConfigKey::plain("access_key_id", &["AWS_ACCESS_KEY_ID"], None, "The access key."),
+    ConfigKey::secret(
+        "secret_access_key",
+        &["AWS_SECRET_ACCESS_KEY"],
+        "The secret that belongs to the access key.",
+    ),
+    ConfigKey::secret("session_token", &["AWS_SESSION_TOKEN"], "The token that belongs to temporary keys."),
+    ConfigKey::plain("oss_key_id", &["MLFLOW_OSS_KEY_ID"], None, "The access key, for oss URIs."),
+    ConfigKey::secret("oss_key_secret", &["MLFLOW_OSS_KEY_SECRET"], "The secret that belongs to it."),
+    ConfigKey::plain(
         "profile",
         &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
         None,
         "The profile of the shared configuration and credentials files.",
     ),
-    key(
+    ConfigKey::plain(
         "signature",
         &["MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION"],
         Some("s3v4"),
         "s3v4, or unsigned for a public bucket.",
     ),
-    key(
+    ConfigKey::plain(
         "addressing",
         &["MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"],
         Some("auto"),
         "Whether the bucket stands in the host's name (virtual) or in the path (path); auto: virtual at AWS.",
     ),
-    key(
+    ConfigKey::plain(
         "ignore_tls",
         &["MLFLOW_S3_IGNORE_TLS"],
         Some("false"),
         "Trust every certificate: true, yes, on or 1.",
     ),
-    secret(
+    ConfigKey::secret(
         "upload_extra_args",
         &["MLFLOW_S3_UPLOAD_EXTRA_ARGS"],
         "A JSON object with boto3's arguments of uploads: encryption, ACL, storage class, tags, metadata, content type...",
     ),
-    key(
+    ConfigKey::plain(
         "expected_bucket_owner",
         &["MLFLOW_S3_EXPECTED_BUCKET_OWNER"],
         None,
         "The account that must own the bucket.",
     ),
-    key(
+    ConfigKey::plain(
         "checksum",
         &[],
         None,
         "The checksum sent with what is written: crc64nvme, sha256 or none; without it crc64nvme at AWS, none elsewhere.",
     ),
-    key(
+    ConfigKey::plain(
         "conditional_put",
         &[],
         Some("true"),
