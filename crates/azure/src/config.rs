@@ -3,16 +3,14 @@
 use std::net::IpAddr;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use mlflow_artifacts_core::{
     ArtifactPath, ArtifactUri, Capabilities, ConfigKey, Error, ErrorKind, PartLimits, ResolvedConfig, Result,
     SharedStore, StoreFactory, StoreInfo,
 };
 use mlflow_artifacts_http::{HttpClient, HttpOptions, TRANSFER_TIMEOUT, Url};
-use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type};
+use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type, retries};
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::{BackoffConfig, RetryConfig};
 use tokio::sync::Mutex;
 
 use crate::clouds::{Named, USUAL_AUTHORITY};
@@ -122,7 +120,7 @@ impl StoreFactory for AzureFactory {
         let place = Place::of(uri, config, connection.as_ref())?;
         let http = HttpOptions { ignore_tls: config.switch("ignore_tls")?, ..HttpOptions::resolve(config)? };
         let source = Arc::new(source(config, &place, connection, &http)?);
-        let retries = http.retries;
+        let max_retries = http.retries;
         let client = Arc::new(HttpClient::new(http));
         let provider = Arc::new(AzureProvider {
             client: Arc::clone(&client),
@@ -141,12 +139,7 @@ impl StoreFactory for AzureFactory {
             // The provider signs each attempt anew; this signs what is inside a batch.
             .with_credentials(Arc::clone(&source) as _)
             .with_skip_signature(matches!(*source, Source::None))
-            .with_retry(RetryConfig {
-                max_retries: retries,
-                backoff: BackoffConfig::default(),
-                // How often, not how long, is what the options say.
-                retry_timeout: Duration::from_hours(24 * 365),
-            })
+            .with_retry(retries(max_retries))
             .with_http_connector(connector(client, Arc::clone(&provider) as Arc<dyn Provider>));
         let inner = builder.build().map_err(|error| {
             Error::new(ErrorKind::InvalidConfig, format!("no client of Azure can be made: {error}"))

@@ -12,6 +12,7 @@ use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use mlflow_artifacts_http::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use mlflow_artifacts_http::{Method, Response, is_unsent};
 use mlflow_artifacts_object_store::from_object_store;
+use mlflow_artifacts_object_store::with_query;
 use object_store::azure::{AzureCredential, MicrosoftAzure};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
@@ -24,7 +25,7 @@ use object_store::{
 
 use crate::blocks::{State, UploadName, block_list};
 use crate::credentials::Source;
-use crate::provider::{AzureProvider, with_query};
+use crate::provider::AzureProvider;
 
 /// The most that a batch deletes. Azure Storage REST API, "Blob Batch".
 const BATCH: usize = 256;

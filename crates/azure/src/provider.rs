@@ -11,12 +11,14 @@ use mlflow_artifacts_http::header::{
     AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue,
 };
 use mlflow_artifacts_http::{HttpClient, Method, Response, Url};
-use mlflow_artifacts_object_store::{PendingUploads, Provider, Signing, content_type, send, upload_id};
+use mlflow_artifacts_object_store::{
+    KEY, PendingUploads, Provider, Signing, content_type, send, upload_id, with_query,
+};
 use object_store::azure::AzureCredential;
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use object_store::{Attribute, PutPayload};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use tokio::sync::Mutex;
 
 use crate::blocks::{State, UploadName};
@@ -25,10 +27,6 @@ use crate::credentials::Source;
 use crate::delegation::Granted;
 use crate::errors::refine;
 use crate::sign::{Grant, VERSION, shared_key};
-
-/// What stands in the path of a URL as it is (RFC 3986, section 2.3), and the slash.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-const VALUE: &AsciiSet = &KEY.add(b'/');
 
 /// "Naming and referencing containers, blobs, and metadata", section "Blob names".
 const LONGEST_NAME: usize = 1024;
@@ -210,17 +208,6 @@ impl AzureProvider {
         Err(Error::new(ErrorKind::InvalidPath, message)
             .with_help("use a shorter path, the prefix in the URI included"))
     }
-}
-
-/// The address with more pairs in its query.
-pub(crate) fn with_query<'a>(address: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let mut address = address.to_owned();
-    for (name, value) in pairs {
-        address.push(if address.contains('?') { '&' } else { '?' });
-        address.extend([name, "="]);
-        address.extend(utf8_percent_encode(&value, VALUE));
-    }
-    address
 }
 
 fn with_backslash() -> Error {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Secret};
 use mlflow_artifacts_http::{Body, Credential, HttpClient, Method, Request, Response, Url, one_line};
+use mlflow_artifacts_object_store::VALUE;
 use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 use crate::errors::CREDENTIALS;
-use crate::sign::VALUE;
 
 /// The longest answer of such a service.
 const LONGEST_ANSWER: usize = 1 << 20;

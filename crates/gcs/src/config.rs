@@ -9,9 +9,9 @@ use mlflow_artifacts_core::{
     Secret, SharedStore, StoreFactory, StoreInfo,
 };
 use mlflow_artifacts_http::{HttpClient, HttpOptions, Url};
-use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type};
+use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type, retries};
 use object_store::gcp::{GcpCredential, GcpSigningCredential, GoogleCloudStorageBuilder};
-use object_store::{Attribute, Attributes, BackoffConfig, RetryConfig, StaticCredentialProvider};
+use object_store::{Attribute, Attributes, StaticCredentialProvider};
 
 use crate::credentials::{Defaults, Source};
 use crate::file::is_loopback;
@@ -139,7 +139,7 @@ impl StoreFactory for GcsFactory {
     fn open(&self, uri: &ArtifactUri, config: &ResolvedConfig) -> Result<SharedStore> {
         let place = Place::of(uri, config)?;
         let http = http_options(config)?;
-        let retries = http.retries;
+        let max_retries = http.retries;
         let client = Arc::new(HttpClient::new(http));
         let source = source(config, &place, &client)?;
         let describes = place.describe(&source);
@@ -162,12 +162,7 @@ impl StoreFactory for GcsFactory {
                 private_key: None,
             })))
             .with_skip_signature(true)
-            .with_retry(RetryConfig {
-                max_retries: retries,
-                backoff: BackoffConfig::default(),
-                // How often, not how long, is what the options say.
-                retry_timeout: Duration::from_hours(24 * 365),
-            })
+            .with_retry(retries(max_retries))
             .with_http_connector(Generations { inner: sending, provider: Arc::clone(&provider) });
         let objects = Arc::new(objects.build().map_err(|error| {
             Error::new(

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use jiff::fmt::rfc2822;
 use mlflow_artifacts_core::{Error, ErrorKind};
 use mlflow_artifacts_http::header::{DATE, ETAG, HeaderName, LAST_MODIFIED};
+use mlflow_artifacts_object_store::has_parameter;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
@@ -62,7 +63,7 @@ enum About {
 impl About {
     fn of(request: &HttpRequest) -> Self {
         let query = request.uri().query().unwrap_or_default();
-        let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+        let has = |name: &str| has_parameter(query, name);
         match *request.method() {
             Method::GET if has("list-type") => About::Listing,
             Method::POST if has("uploadId") => About::Completion,

@@ -16,14 +16,14 @@ use mlflow_artifacts_http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
 };
 use mlflow_artifacts_http::{HttpClient, Method, Request, Url};
-use mlflow_artifacts_object_store::{PendingUploads, Provider, Signing, upload_id};
+use mlflow_artifacts_object_store::{KEY, PendingUploads, Provider, Signing, VALUE, upload_id};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use percent_encoding::utf8_percent_encode;
 
 use crate::credentials::Source;
 use crate::errors::refine;
-use crate::sign::{KEY, Unsigned, VALUE};
+use crate::sign::Unsigned;
 
 const IF_GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
 const HASH: HeaderName = HeaderName::from_static("x-goog-hash");

@@ -12,18 +12,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Secret};
 use mlflow_artifacts_http::Url;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use mlflow_artifacts_object_store::VALUE;
+use percent_encoding::utf8_percent_encode;
 use rustls::SignatureScheme;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::SigningKey;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-
-/// What stands in a query as it is (RFC 3986, section 2.3).
-pub(crate) const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// The same for a path, whose slashes stay.
-pub(crate) const KEY: &AsciiSet = &VALUE.remove(b'/');
 
 const ALGORITHM: &str = "GOOG4-RSA-SHA256";
 
@@ -132,6 +128,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mlflow_artifacts_object_store::KEY;
+
     use super::*;
 
     const EMAIL: &str = "tester@project.iam.gserviceaccount.com";

@@ -21,7 +21,9 @@ use object_store::client::{
     HttpClient as ObjectClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpResponseBody, HttpService,
 };
+use object_store::{BackoffConfig, RetryConfig};
 
+use crate::address::has_parameter;
 use crate::error::Carried;
 
 /// What makes a `PUT` a copy.
@@ -84,6 +86,15 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// Says more precisely than its status what a refusal means, and what to look at when no answer came; then there are no headers. What is
     /// [`Transient`](mlflow_artifacts_core::Retry::Transient) is tried again.
     fn refine(&self, error: Error, headers: &HeaderMap) -> Error;
+}
+
+/// How often the clients of `object_store` try again; for how long is not what the options say.
+pub fn retries(most: usize) -> RetryConfig {
+    RetryConfig {
+        max_retries: most,
+        backoff: BackoffConfig::default(),
+        retry_timeout: Duration::from_hours(24 * 365),
+    }
 }
 
 /// A connector for the builders of `object_store` that sends requests through `client`, prepared by `provider`.
@@ -193,8 +204,7 @@ impl Service {
 /// Whether the request only deletes, which may be done twice; `object_store` does not know.
 fn is_deletion(request: &HttpRequest) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    request.method() == Method::DELETE
-        || query.split('&').any(|pair| pair.split('=').next() == Some("delete"))
+    request.method() == Method::DELETE || has_parameter(query, "delete")
 }
 
 /// How `object_store` is told of an error, so that it tries again what may be tried again.
@@ -222,7 +232,7 @@ enum Answer {
 impl Answer {
     fn of(request: &HttpRequest) -> Self {
         let query = request.uri().query().unwrap_or_default();
-        let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+        let has = |name: &str| has_parameter(query, name);
         let is_listing = request.method() == Method::GET
             && (has("list-type") || query.split('&').any(|pair| pair == "comp=list"));
         // These are answered before they are done: what went wrong then is in the body.

@@ -26,6 +26,7 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
 mod as_object_store;
 mod connector;
 mod content_type;
@@ -36,8 +37,9 @@ mod provider;
 mod store;
 mod upload;
 
+pub use address::{KEY, VALUE, has_parameter, with_query};
 pub use as_object_store::AsObjectStore;
-pub use connector::{Provider, connector, send};
+pub use connector::{Provider, connector, retries, send};
 pub use content_type::content_type;
 pub use error::from_object_store;
 pub use provider::{PendingUploads, Signing};

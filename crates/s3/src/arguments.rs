@@ -6,6 +6,7 @@ use md5::{Digest as _, Md5};
 use mlflow_artifacts_core::{Error, ErrorKind, Result};
 use mlflow_artifacts_http::Method;
 use mlflow_artifacts_http::header::{HeaderMap, HeaderName, HeaderValue};
+use mlflow_artifacts_object_store::has_parameter;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -151,7 +152,7 @@ impl Arguments {
 
     /// Those that are not with every request.
     pub(crate) fn own_headers(&self, method: &Method, query: &str) -> HeaderMap {
-        let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+        let has = |name: &str| has_parameter(query, name);
         let is_part = method == Method::PUT && has("partNumber");
         let makes = (method == Method::PUT && !is_part) || (method == Method::POST && has("uploads"));
         let is_object = query.is_empty() || is_part || makes || has("uploadId");

@@ -8,9 +8,8 @@ use mlflow_artifacts_core::{
     Secret, SharedStore, StoreFactory, StoreInfo,
 };
 use mlflow_artifacts_http::{HttpClient, HttpOptions, Url};
-use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type};
+use mlflow_artifacts_object_store::{BucketStore, Provider, connector, content_type, retries};
 use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut, S3CopyIfNotExists};
-use object_store::{BackoffConfig, RetryConfig};
 
 use crate::arguments::{Arguments, checksum};
 use crate::credentials::Source;
@@ -134,7 +133,7 @@ impl StoreFactory for S3Factory {
     fn open(&self, uri: &ArtifactUri, config: &ResolvedConfig) -> Result<SharedStore> {
         let place = Place::of(uri, config)?;
         let http = HttpOptions { ignore_tls: config.switch("ignore_tls")?, ..HttpOptions::resolve(config)? };
-        let retries = http.retries;
+        let max_retries = http.retries;
         let http_of_the_chain = of_the_chain(&http);
         let client = Arc::new(HttpClient::new(http));
         let arguments = arguments(config)?;
@@ -175,12 +174,7 @@ impl StoreFactory for S3Factory {
                 S3ConditionalPut::Disabled
             })
             .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
-            .with_retry(RetryConfig {
-                max_retries: retries,
-                backoff: BackoffConfig::default(),
-                // How often, not how long, is what the options say.
-                retry_timeout: std::time::Duration::from_hours(24 * 365),
-            })
+            .with_retry(retries(max_retries))
             .with_http_connector(connector(client, Arc::clone(&provider) as Arc<dyn Provider>));
         if let Some(checksum) = checksum {
             builder = builder.with_checksum_algorithm(checksum);

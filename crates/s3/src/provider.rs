@@ -9,19 +9,15 @@ use async_trait::async_trait;
 use mlflow_artifacts_core::{Error, ErrorKind, PresignMethod, Result, Retry, SignedRequest};
 use mlflow_artifacts_http::header::{DATE, HeaderMap};
 use mlflow_artifacts_http::{HttpClient, Method, Request, Url};
-use mlflow_artifacts_object_store::{PendingUploads, Provider, Signing, upload_id};
+use mlflow_artifacts_object_store::{KEY, PendingUploads, Provider, Signing, VALUE, upload_id, with_query};
 use object_store::client::HttpRequest;
 use object_store::path::Path;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode, utf8_percent_encode};
 
 use crate::arguments::Arguments;
 use crate::credentials::Source;
 use crate::errors::refine;
 use crate::sign::Signer;
-
-/// What stands in the path of a URL as it is (RFC 3986, section 2.3), and the slash.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-const VALUE: &AsciiSet = &KEY.add(b'/');
 
 /// How long a request may be under way that was made before something was learned.
 const IN_FLIGHT: Duration = Duration::from_mins(1);
@@ -151,17 +147,6 @@ impl S3Provider {
             .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
         Ok(SignedRequest { method: method.to_string(), url, headers: shown.collect() })
     }
-}
-
-/// The address with more pairs in its query.
-fn with_query<'a>(address: &str, pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let mut address = address.to_owned();
-    for (name, value) in pairs {
-        address.push(if address.contains('?') { '&' } else { '?' });
-        address.extend([name, "="]);
-        address.extend(utf8_percent_encode(&value, VALUE));
-    }
-    address
 }
 
 /// Seconds that the clock of whoever answered is ahead of ours.
