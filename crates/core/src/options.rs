@@ -99,21 +99,24 @@ pub struct Download {
 impl Download {
     /// Reads everything into memory.
     pub async fn bytes(self) -> Result<Bytes> {
-        // What a server announced is not to be trusted with more memory than this at once.
-        const AT_ONCE: u64 = 64 << 20;
-        let mut stream = self.stream;
-        let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
-        let Some(mut next) = stream.try_next().await? else { return Ok(first) };
-        let announced = (self.range.end - self.range.start).min(AT_ONCE);
-        let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-        whole.extend_from_slice(&first);
-        drop(first);
-        loop {
-            whole.extend_from_slice(&next);
-            match stream.try_next().await? {
-                Some(chunk) => next = chunk,
-                None => return Ok(whole.freeze()),
-            }
+        collect(self.stream, self.range.end - self.range.start).await
+    }
+}
+
+/// Reads a stream that was announced to have `length` bytes into memory.
+pub(crate) async fn collect(mut stream: ByteStream, length: u64) -> Result<Bytes> {
+    // What a server announced is not to be trusted with more memory than this at once.
+    const AT_ONCE: u64 = 64 << 20;
+    let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
+    let Some(mut next) = stream.try_next().await? else { return Ok(first) };
+    let mut whole = BytesMut::with_capacity(usize::try_from(length.min(AT_ONCE)).unwrap_or(0));
+    whole.extend_from_slice(&first);
+    drop(first);
+    loop {
+        whole.extend_from_slice(&next);
+        match stream.try_next().await? {
+            Some(chunk) => next = chunk,
+            None => return Ok(whole.freeze()),
         }
     }
 }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt as _;
 
+use crate::options::collect;
 use crate::{
-    ArtifactMeta, ArtifactPath, Capabilities, CopyOptions, DeleteOptions, Deleted, Download, ErrorKind,
-    GetOptions, Limits, ListOptions, PartReceipt, PresignRequest, Properties, PutBody, PutOptions,
-    PutOutcome, Result, SignedRequest, StoreInfo, UploadOptions, UploadToken,
+    ArtifactMeta, ArtifactPath, ByteStream, Capabilities, CopyOptions, DeleteOptions, Deleted, Download,
+    ErrorKind, GetOptions, Limits, ListOptions, PartReceipt, PresignRequest, Properties, PutBody, PutOptions,
+    PutOutcome, Result, SignedRequest, StoreInfo, UploadOptions, UploadToken, verified,
 };
 
 /// A place that keeps artifacts.
@@ -128,6 +129,14 @@ pub trait Upload: Debug + Send + Sync {
 
     /// Puts part `number` (1 is the first).
     async fn put_part(&self, number: u32, data: Bytes) -> Result<PartReceipt>;
+
+    /// Puts part `number` of exactly `length` bytes as they come; with fewer or more it fails with
+    /// [`ErrorKind::SizeMismatch`]. Unless a store writes them where they belong as they come, the part is held in
+    /// memory.
+    async fn put_part_stream(&self, number: u32, data: ByteStream, length: u64) -> Result<PartReceipt> {
+        let data = collect(verified(data, Some(length), None), length).await?;
+        self.put_part(number, data).await
+    }
 
     /// Makes the artifact of `parts`, which must be all parts from 1 on without a gap. On failure nothing is visible
     /// and the upload is given up.

@@ -144,9 +144,9 @@ fn message_of(json: &serde_json::Value) -> Option<String> {
 /// What a body says, in one short line: plain text, or the code and message of an object storage's XML.
 fn text_of(headers: &HeaderMap, text: &str) -> String {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (code, message) = (between(text, "<Code>", "</Code>"), between(text, "<Message>", "</Message>"));
-    if let (Some(code), Some(message)) = (code, message) {
-        return one_line(&format!("{code}: {message}"));
+    if let Some(code) = between(text, "<Code>", "</Code>") {
+        let message = between(text, "<Message>", "</Message>");
+        return one_line(&message.map_or_else(|| code.to_owned(), |message| format!("{code}: {message}")));
     }
     if content_type.contains("html") || text.trim_start().starts_with('<') {
         return "an HTML page, as of a proxy or a login".to_owned();
@@ -226,9 +226,11 @@ mod tests {
     #[test]
     fn an_object_storage_is_understood() {
         let body = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
-        let error = error(403, &[], body);
-        assert!(error.message().ends_with("AccessDenied: Request has expired"));
-        assert_eq!(error.provider_code(), Some("AccessDenied"));
+        let expired = error(403, &[], body);
+        assert!(expired.message().ends_with("AccessDenied: Request has expired"));
+        assert_eq!(expired.provider_code(), Some("AccessDenied"));
+        let bare = error(404, &[], "<Error><Code>NoSuchBucket</Code></Error>");
+        assert!(bare.message().ends_with(": NoSuchBucket"), "{bare}");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
-    ArtifactPath, Error, ErrorKind, PartLimits, PartReceipt, PutMode, PutOutcome, Result, Upload,
-    UploadOptions, UploadToken, check_parts,
+    ArtifactPath, ByteStream, Error, ErrorKind, PartLimits, PartReceipt, PutMode, PutOutcome, Result, Upload,
+    UploadOptions, UploadToken, check_parts, verified,
 };
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,9 @@ use crate::store::run_blocking;
 pub(crate) const PARTS: PartLimits =
     PartLimits { min_size: 1, max_size: 1 << 40, max_count: 1_000_000, pays_from: None };
 const DEFAULT_PART_SIZE: u64 = 8 << 20;
+
+/// How much of a part is gathered before a thread is asked to write it.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
 
 const TOKEN_VERSION: u32 = 1;
 
@@ -98,17 +102,19 @@ impl LocalUpload {
     }
 
     fn put(&self, number: u32, data: &[u8]) -> Result<PartReceipt> {
-        let size = data.len() as u64;
+        let mut part = self.begin_part(number, data.len() as u64)?;
+        part.write(data)?;
+        part.finish()
+    }
+
+    fn begin_part(&self, number: u32, size: u64) -> Result<PartWrite> {
         PARTS.check_part(number, size, self.state.part_size)?;
         let mut temporary = self.open()?;
         let receipt = PartReceipt { number, size, etag: format!("{:016x}", rand::random::<u64>()) };
         // Whatever was there of this part before is not to be relied on from here on, also if this is killed.
         temporary.open_journal()?.note(&PartReceipt { etag: UNFINISHED.to_owned(), ..receipt.clone() })?;
         let offset = u64::from(number - 1) * self.state.part_size;
-        temporary.file()?.write_all_at(data, offset).map_err(store_error)?;
-        temporary.open_journal()?.note(&receipt)?;
-        temporary.close()?;
-        Ok(receipt)
+        Ok(PartWrite { temporary, receipt, offset })
     }
 
     fn complete(&self, parts: &[PartReceipt], token: &CancellationToken) -> Result<PutOutcome> {
@@ -155,6 +161,28 @@ impl LocalUpload {
     }
 }
 
+/// A part that is being written. All its calls block.
+struct PartWrite {
+    temporary: Temporary,
+    receipt: PartReceipt,
+    /// Where in the file the next bytes belong.
+    offset: u64,
+}
+
+impl PartWrite {
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.temporary.file()?.write_all_at(data, self.offset).map_err(store_error)?;
+        self.offset += data.len() as u64;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<PartReceipt> {
+        self.temporary.open_journal()?.note(&self.receipt)?;
+        self.temporary.close()?;
+        Ok(self.receipt)
+    }
+}
+
 #[async_trait]
 impl Upload for LocalUpload {
     fn path(&self) -> &ArtifactPath {
@@ -173,6 +201,23 @@ impl Upload for LocalUpload {
         self.run("put_part", move |upload, _| upload.put(number, &data)).await
     }
 
+    async fn put_part_stream(&self, number: u32, data: ByteStream, length: u64) -> Result<PartReceipt> {
+        let mut data = verified(data, Some(length), None);
+        let mut part = self.run("put_part", move |upload, _| upload.begin_part(number, length)).await?;
+        // As with a stream that is put: no thread is held while there is nothing to write.
+        loop {
+            let pieces = gather(&mut data).await?;
+            if pieces.is_empty() {
+                return self.run("put_part", move |_, _| part.finish()).await;
+            }
+            let write = move |_: &Self, _: &CancellationToken| {
+                pieces.iter().try_for_each(|piece| part.write(piece))?;
+                Ok(part)
+            };
+            part = self.run("put_part", write).await?;
+        }
+    }
+
     async fn complete(self: Box<Self>, parts: Vec<PartReceipt>) -> Result<PutOutcome> {
         self.run("complete", move |upload, token| upload.complete(&parts, token)).await
     }
@@ -180,4 +225,16 @@ impl Upload for LocalUpload {
     async fn abort(self: Box<Self>) -> Result<()> {
         self.run("abort", |upload, _| upload.abort()).await
     }
+}
+
+/// The next bytes of a stream, as they came; none at its end.
+async fn gather(stream: &mut ByteStream) -> Result<Vec<Bytes>> {
+    let (mut pieces, mut size) = (Vec::new(), 0);
+    while size < WRITTEN_AT_ONCE
+        && let Some(piece) = stream.try_next().await?
+    {
+        size += piece.len();
+        pieces.push(piece);
+    }
+    Ok(pieces)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::future::try_join;
+use futures_util::future::{BoxFuture, try_join};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
@@ -245,30 +245,44 @@ impl Transfer {
         upload: &dyn Upload,
     ) -> Result<Vec<PartReceipt>> {
         let ranges = (1..).zip((0..meta.size).step_by(usize::try_from(part_size).unwrap_or(usize::MAX)));
-        let fetch = |(number, start): (u32, u64)| {
-            let fetch = async move {
-                self.control.check()?;
-                let end = meta.size.min(start + part_size);
-                let memory = self.budget.hold(end - start).await?;
-                let range = ByteRange::Between(start, end);
-                let options = GetOptions { range, if_match: meta.etag.clone(), digest: None };
-                let data = store.get(&meta.path, options).await?.bytes().await?;
-                Ok((number, data, memory))
+        let fetch = move |(number, start): (u32, u64)| async move {
+            self.control.check()?;
+            let end = meta.size.min(start + part_size);
+            let memory = self.budget.hold(end - start).await?;
+            let range = ByteRange::Between(start, end);
+            let options = GetOptions { range, if_match: meta.etag.clone(), digest: None };
+            Ok((number, store.get(&meta.path, options).await?, memory))
+        };
+        let Some(digest) = meta.digest else {
+            let put = move |range| {
+                let put = async move {
+                    let (number, data, _memory) = fetch(range).await?;
+                    let length = data.range.end - data.range.start;
+                    self.advanced(upload.put_part_stream(number, data.stream, length).await?)
+                };
+                put.boxed()
             };
-            fetch.boxed()
+            return self.receipts(stream::iter(ranges).map(put).map(Ok).boxed()).await;
         };
         // Ranges come in parallel but are hashed in order; then their parts are put in parallel again.
-        let hasher = Mutex::new(meta.digest.map(|digest| Hasher::new(digest.algorithm())));
-        let fetched = stream::iter(ranges).map(fetch).buffered(self.options.parts.max(1)).boxed();
-        let in_order = fetched.and_then(|part: Part<'_>| hash_part(&hasher, part).boxed());
+        let read = move |range| {
+            let read = async move {
+                let (number, data, memory) = fetch(range).await?;
+                Ok((number, data.bytes().await?, memory))
+            };
+            read.boxed()
+        };
+        let hasher = Mutex::new(Some(Hasher::new(digest.algorithm())));
+        let read = stream::iter(ranges).map(read).buffered(self.options.parts.max(1)).boxed();
+        let in_order = read.and_then(|part: Part<'_>| hash_part(&hasher, part).boxed());
         let receipts = self.put_all(upload, in_order.boxed()).await?;
-        if let (Some(expected), Some(hasher)) = (meta.digest, lock(&hasher).take()) {
-            expected.verify(&hasher.finish())?;
+        if let Some(hasher) = lock(&hasher).take() {
+            digest.verify(&hasher.finish())?;
         }
         Ok(receipts)
     }
 
-    /// Puts parts as they come, several at once, each with the memory it holds; answers their receipts in order.
+    /// Puts parts as they come, several at once, each with the memory it holds.
     async fn put_all<'a>(
         &'a self,
         upload: &dyn Upload,
@@ -278,15 +292,27 @@ impl Transfer {
             let put = async move {
                 let receipt = upload.put_part(number, data).await?;
                 drop(memory);
-                self.advance(receipt.size)?;
-                Ok(receipt)
+                self.advanced(receipt)
             };
             put.boxed()
         });
+        self.receipts(puts.boxed()).await
+    }
+
+    /// Makes several puts at once; answers their receipts in order.
+    async fn receipts(
+        &self,
+        puts: BoxStream<'_, Result<BoxFuture<'_, Result<PartReceipt>>>>,
+    ) -> Result<Vec<PartReceipt>> {
         let puts: BoxStream<'_, _> = puts.try_buffer_unordered(self.options.parts.max(1)).boxed();
         let mut receipts: Vec<_> = puts.try_collect().await?;
         receipts.sort_unstable_by_key(|receipt: &PartReceipt| receipt.number);
         Ok(receipts)
+    }
+
+    fn advanced(&self, receipt: PartReceipt) -> Result<PartReceipt> {
+        self.advance(receipt.size)?;
+        Ok(receipt)
     }
 
     fn put_options(&self) -> PutOptions {

@@ -199,6 +199,8 @@ table! {
         sizes_around_the_part_size_are_whole needs MULTIPART,
         an_empty_part_makes_an_empty_file needs MULTIPART,
         parts_come_in_any_order_and_in_parallel needs MULTIPART,
+        a_part_comes_as_a_stream needs MULTIPART,
+        a_part_that_streams_badly_is_refused needs MULTIPART,
         nothing_is_visible_before_the_end needs MULTIPART,
         the_old_content_is_read_until_the_end needs MULTIPART,
         missing_parents_are_made needs MULTIPART,

@@ -8,7 +8,7 @@ use mlflow_artifacts_core::{
 };
 
 use crate::bench::{Bench, length, path, refused, refused_for, same_bytes};
-use crate::bodies::random_bytes;
+use crate::bodies::{chunked, failing, random_bytes};
 
 fn limits(bench: &Bench) -> PartLimits {
     bench.store.limits().parts.expect("a store with MULTIPART tells the limits of parts")
@@ -86,6 +86,37 @@ pub(super) async fn parts_come_in_any_order_and_in_parallel(bench: Bench) -> Res
     let puts = parts.iter().rev().map(|(number, data)| upload.put_part(*number, data.clone()));
     let mut receipts = try_join_all(puts).await?;
     receipts.sort_by_key(|receipt| receipt.number);
+    upload.complete(receipts).await?;
+    bench.holds(&[("file", &content)]).await
+}
+
+pub(super) async fn a_part_comes_as_a_stream(bench: Bench) -> Result<()> {
+    let content = random_bytes(1, 2 * part_size(&bench) + 17);
+    let upload = begin(&bench, "file").await?;
+    let parts = cut(&bench, &content);
+    let puts = parts
+        .iter()
+        .rev()
+        .map(|(number, data)| upload.put_part_stream(*number, chunked(data, 10_000), data.len() as u64));
+    let mut receipts = try_join_all(puts).await?;
+    receipts.sort_by_key(|receipt| receipt.number);
+    assert_eq!(receipts.iter().map(|receipt| receipt.size).sum::<u64>(), content.len() as u64);
+    upload.complete(receipts).await?;
+    bench.holds(&[("file", &content)]).await
+}
+
+pub(super) async fn a_part_that_streams_badly_is_refused(bench: Bench) -> Result<()> {
+    let content = random_bytes(1, part_size(&bench) + 1_000);
+    let upload = begin(&bench, "file").await?;
+    let parts = cut(&bench, &content);
+    let mut receipts = put_parts(&*upload, &parts).await?;
+    let last = &parts[1].1;
+    refused(upload.put_part_stream(2, chunked(last, 300), 999).await, ErrorKind::SizeMismatch);
+    refused(upload.put_part_stream(2, chunked(last, 300), 1_001).await, ErrorKind::SizeMismatch);
+    let breaking = failing(last, 300, ErrorKind::Unavailable);
+    refused(upload.put_part_stream(2, breaking, 1_001).await, ErrorKind::Unavailable);
+    // The part may be put again, and its neighbour is as it was.
+    receipts[1] = upload.put_part_stream(2, chunked(last, 300), 1_000).await?;
     upload.complete(receipts).await?;
     bench.holds(&[("file", &content)]).await
 }
