@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
@@ -18,6 +18,10 @@ use crate::error::{is_a_directory, is_absent, leads_out, not_found, store_error}
 
 /// How often a write makes its directory again when somebody else keeps removing it.
 const DIRECTORY_ATTEMPTS: usize = 16;
+
+/// How often something is done again that was in somebody's way, and after what pause.
+const PATIENT_ATTEMPTS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// How often a recursive delete begins again when somebody else keeps writing.
 const DELETE_ATTEMPTS: usize = 64;
@@ -88,6 +92,10 @@ impl Root {
     }
 
     pub(crate) fn stat(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
+        patiently(|| self.stat_now(path))
+    }
+
+    fn stat_now(&self, path: &ArtifactPath) -> Result<ArtifactMeta> {
         if path.is_root() {
             self.open()?;
             return Ok(ArtifactMeta::directory(path.clone()));
@@ -98,6 +106,10 @@ impl Root {
 
     /// Opens a file to read it, with what it is.
     pub(crate) fn read(&self, path: &ArtifactPath) -> Result<(SourceFile, ArtifactMeta)> {
+        patiently(|| self.read_now(path))
+    }
+
+    fn read_now(&self, path: &ArtifactPath) -> Result<(SourceFile, ArtifactMeta)> {
         if path.is_root() {
             return Err(is_a_directory());
         }
@@ -120,6 +132,10 @@ impl Root {
     /// The children of `path`, sorted; nothing if there is no such directory.
     pub(crate) fn children(&self, path: &ArtifactPath) -> Result<Vec<ArtifactMeta>> {
         check_reserved(path)?;
+        patiently(|| self.children_now(path))
+    }
+
+    fn children_now(&self, path: &ArtifactPath) -> Result<Vec<ArtifactMeta>> {
         let Some(root) = self.open()? else { return Ok(Vec::new()) };
         let directory = match open_directory(&root, path) {
             Ok(directory) => directory,
@@ -239,6 +255,10 @@ impl Root {
             return Err(is_a_directory().with_help("delete it recursively"));
         }
         check_reserved(path)?;
+        patiently(|| self.delete_now(path, recursive))
+    }
+
+    fn delete_now(&self, path: &ArtifactPath, recursive: bool) -> Result<Deleted> {
         let Some(root) = self.open()? else { return Ok(Deleted::Absent) };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.delete_root(&root);
@@ -424,6 +444,8 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if self.discard {
+            // An NFS client keeps what is removed while it is open, under another name.
+            drop((self.file.take(), self.journal.take()));
             let _ = self.location.directory.remove_file(&self.name);
             let _ = self.location.directory.remove_file(journal_name(&self.name));
             self.location.retract();
@@ -506,6 +528,21 @@ fn persistently<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
         match work() {
             Err(error) if error.kind() == ErrorKind::NotFound && attempt < DIRECTORY_ATTEMPTS => {}
             result => return result.map_err(in_a_removed_directory),
+        }
+    }
+}
+
+/// Does `work` again that is in the way of somebody else for a moment: an NFS client still knows what another one has removed, and
+/// keeps what is removed while it is read.
+fn patiently<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match work() {
+            Err(error) if error.retry() == Retry::Transient && attempt < PATIENT_ATTEMPTS => {
+                std::thread::sleep(PAUSE);
+            }
+            result => return result,
         }
     }
 }

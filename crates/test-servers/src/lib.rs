@@ -12,6 +12,7 @@
 //! | [`Radosgw`] | the S3 of Ceph, as it is run in production |
 //! | [`Azurite`] | Azurite, with and without TLS |
 //! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
+//! | [`Nfs`] | Linux's own NFS, server and client, in a Linux of its own |
 //! | [`Recorder`] | a proxy before any of them |
 //! | [`Terminator`] | TLS before any of them |
 
@@ -28,6 +29,7 @@ mod hosted;
 mod install;
 mod keys;
 mod moto;
+mod nfs;
 mod plain_http;
 mod process;
 mod radosgw;
@@ -40,6 +42,7 @@ pub use fault::{Effect, Fault};
 pub use gcs::Gcs;
 pub use keys::Keys;
 pub use moto::Moto;
+pub use nfs::Nfs;
 pub use radosgw::Radosgw;
 pub use recorder::{Recorded, Recorder};
 pub use s3::S3s;

@@ -88,7 +88,8 @@ impl Drop for Process {
     }
 }
 
-fn within_script(program: &Path, log: &File) -> io::Result<Command> {
+/// A command that ends with this process, and prints into `log`.
+pub(crate) fn within_script(program: &Path, log: &File) -> io::Result<Command> {
     let mut command = Command::new("sh");
     command.args(["-c", SCRIPT, "sh"]).arg(program).process_group(0);
     command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log.try_clone()?);
