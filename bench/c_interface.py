@@ -11,12 +11,13 @@ Both programs run in turn, each time as a fresh process. On a shared machine onl
 import argparse
 import os
 import platform
-import re
 import statistics
 import subprocess
 import tempfile
 from datetime import date
 from typing import NamedTuple
+
+from harness import write_section
 
 HEADING = "## The C interface"
 ROUNDS = 5
@@ -163,16 +164,6 @@ Milliseconds, medians of {STARTS} fresh processes (bench/first_byte.c).
 """
 
 
-def write(path, text):
-    """In place of the section's earlier text, or to the end."""
-    with open(path, encoding="utf-8") as file:
-        results = file.read()
-    earlier = re.compile(rf"^{HEADING}\n.*?(?=\n## |\Z)", re.MULTILINE | re.DOTALL)
-    results = earlier.sub(lambda _: text, results) if earlier.search(results) else f"{results}\n{text}"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(results)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name in ("directory", "peer"):
@@ -184,7 +175,7 @@ def main():
         text = report(Bench(arguments.directory, arguments.peer, work), arguments.sizes)
     print(text, end="")
     if arguments.write:
-        write(arguments.write, text)
+        write_section(arguments.write, HEADING, text)
 
 
 main()

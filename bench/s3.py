@@ -21,32 +21,19 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from datetime import date
-from typing import NamedTuple
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from harness import DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, files_of, goal, make_file, make_tree, own_environment, rows, wall, working_directory, write_section
+
 BUCKET, TREE, FILE = "bench", "tree", "file/file.bin"
 US, MLFLOW, OBSTORE, RCLONE, S5CMD, LIMIT = "mlflow-artifacts", "MLflow (boto3)", "obstore", "rclone", "s5cmd", "plain HTTP (curl)"
 SCRIPTED = {MLFLOW: "mlflow", OBSTORE: "obstore"}
 PEERS = (MLFLOW, OBSTORE, RCLONE, S5CMD)
-UPLOAD, DOWNLOAD = "upload", "download"
 HEADING = "## S3"
-HEAD = """| case | who | wall s | min-max | ratio to us | CPU s | peak MiB | server CPU s |
-|---|---|---|---|---|---|---|---|"""
 GOAL_LIMIT, GOAL_MEMORY = 1.3, 128
 QUARTERS = 4
 SPARSE = 6 << 30
-
-
-class Sample(NamedTuple):
-    """What one operation took."""
-
-    wall: float
-    cpu: float
-    memory: float
-    server: float = 0
 
 
 class Server:
@@ -73,41 +60,26 @@ class Bench:
     def __init__(self, arguments, work):
         self.server_program, self.command, self.python = arguments.server, arguments.command, arguments.python
         self.work = work
-        self.notes, self.inner, self.target = (os.path.join(work, name) for name in ("notes", "inner", "target"))
-        self.measure = os.path.join(work, "measure")
-        source = os.path.join(HERE, "measure.c")
-        subprocess.run(["cc", "-std=c11", "-O2", "-D_DEFAULT_SOURCE", "-o", self.measure, source], check=True)
+        self.inner, self.target = (os.path.join(work, name) for name in ("inner", "target"))
+        self.measure = Measure(work)
 
     def program(self, name):
         return os.path.join(os.path.dirname(self.python), name)
 
     def environment(self, server):
-        """Nobody's configuration but ours."""
-        foreign = ("_PROXY", "AWS_", "RCLONE_", "S3_", "MLFLOW_")
-        return {
-            **{name: value for name, value in os.environ.items() if not any(part in name.upper() for part in foreign)},
-            "HOME": self.work,
-            "AWS_ACCESS_KEY_ID": "bench-access-key",
-            "AWS_SECRET_ACCESS_KEY": "bench-secret-key",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": server.url,
-            "S3_ENDPOINT_URL": server.url,
-            "MLFLOW_S3_ENDPOINT_URL": server.url,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
-        }
+        return own_environment(
+            self.work,
+            ("_PROXY", "AWS_", "RCLONE_", "S3_", "MLFLOW_"),
+            AWS_ACCESS_KEY_ID="bench-access-key",
+            AWS_SECRET_ACCESS_KEY="bench-secret-key",
+            AWS_DEFAULT_REGION="us-east-1",
+            AWS_ENDPOINT_URL=server.url,
+            S3_ENDPOINT_URL=server.url,
+            MLFLOW_S3_ENDPOINT_URL=server.url,
+        )
 
     def run(self, server, arguments):
-        """Runs one process; answers its wall seconds, CPU seconds and peak memory in MiB."""
-        environment, before = self.environment(server), server.cpu()
-        done = subprocess.run(
-            [self.measure, self.notes, *arguments], stdout=subprocess.DEVNULL, env=environment, check=False, cwd=self.work
-        )
-        if done.returncode != 0:
-            sys.exit(f"failed: {arguments}")
-        with open(self.notes, encoding="ascii") as file:
-            wall, cpu, memory = map(float, file.read().split())
-        return Sample(wall, cpu, memory / 1024, server.cpu() - before)
+        return self.measure.run(arguments, self.environment(server), server.cpu)
 
     def operation(self, server, who, what, local):
         """Lets a client upload `local`, or download what was uploaded to it."""
@@ -216,22 +188,9 @@ class Bench:
             sys.exit(f"{who}: what was downloaded is not what was uploaded")
 
 
-def files_of(top):
-    return sorted(os.path.join(at, name) for at, _, names in os.walk(top) for name in names)
-
-
-def make_tree(path, files, size):
-    """A hundred files in a directory."""
-    for number in range(files):
-        name = os.path.join(path, f"{number // 100:03}", f"{number % 100:02}.dat")
-        os.makedirs(os.path.dirname(name), exist_ok=True)
-        with open(name, "wb") as file:
-            file.write(os.urandom(size))
-
-
-def make_file(path, mebibytes):
-    with open(path, "wb") as file:
-        file.writelines(os.urandom(1 << 20) for _ in range(mebibytes))
+def make_quarters(path, mebibytes):
+    """A file, and its quarters beside it."""
+    make_file(path, mebibytes)
     for number in range(QUARTERS):
         with open(path, "rb") as whole, open(f"{path}.{number}", "wb") as quarter:
             whole.seek(number * (mebibytes << 20) // QUARTERS)
@@ -249,36 +208,17 @@ def measure(bench, name, local, rounds):
     return results
 
 
-def wall(results, what, who, statistic=statistics.median):
-    return statistic(sample.wall for sample in results[what, who])
-
-
-def rows(name, results):
-    for what in (UPLOAD, DOWNLOAD):
-        ours = wall(results, what, US)
-        for who in (LIMIT, US, *PEERS):
-            samples = results[what, who]
-            median = Sample(*(statistics.median(column) for column in zip(*samples)))
-            yield (
-                f"| {name}: {what} | {who} | {median.wall:.3f} | {min(samples).wall:.3f}-{max(samples).wall:.3f} "
-                f"| {median.wall / ours:.2f} | {median.cpu:.2f} | {median.memory:.1f} | {median.server:.2f} |"
-            )
-
-
 def goals(cases):
-    def told(goal, by_medians, by_least, is_met):
-        return f"| {goal} | {by_medians} | {by_least} | {'met' if is_met else 'not met'} |"
-
     for name, results in cases.items():
         for what in (UPLOAD, DOWNLOAD):
             ratios = [
                 min(wall(results, what, who, of) for who in PEERS) / wall(results, what, US, of) for of in (statistics.median, min)
             ]
-            yield told(f"{name}, {what}: first of all", *(f"next is at {ratio:.2f}" for ratio in ratios), ratios[0] >= 1)
+            yield goal(f"{name}, {what}: first of all", *(f"next is at {ratio:.2f}" for ratio in ratios), ratios[0] >= 1)
             ratios = [wall(results, what, US, of) / wall(results, what, LIMIT, of) for of in (statistics.median, min)]
-            yield told(f"{name}, {what}: within {GOAL_LIMIT} of plain HTTP", *(f"{ratio:.2f}" for ratio in ratios), ratios[0] <= GOAL_LIMIT)
+            yield goal(f"{name}, {what}: within {GOAL_LIMIT} of plain HTTP", *(f"{ratio:.2f}" for ratio in ratios), ratios[0] <= GOAL_LIMIT)
     memory = max(sample.memory for results in cases.values() for (_, who), samples in results.items() if who == US for sample in samples)
-    yield told(f"peak memory of ours, all cases: under {GOAL_MEMORY} MiB", f"{memory:.1f} MiB", "", memory < GOAL_MEMORY)
+    yield goal(f"peak memory of ours, all cases: under {GOAL_MEMORY} MiB", f"{memory:.1f} MiB", "", memory < GOAL_MEMORY)
 
 
 def sparse(bench):
@@ -303,7 +243,7 @@ def sparse(bench):
 def report(bench, quick):
     tree, file = os.path.join(bench.work, "tree"), os.path.join(bench.work, "file.bin")
     make_tree(tree, 2000, 16 << 10)
-    make_file(file, 1024)
+    make_quarters(file, 1024)
     rounds = 1 if quick else 3
     cases = {
         "1 GiB": measure(bench, "1 GiB", file, rounds),
@@ -326,24 +266,11 @@ one request and four for the file, 16 connections for the tree. Medians of inter
 |---|---|---|---|
 {newline.join(goals(cases))}
 
-{HEAD}
-{newline.join(row for name, results in cases.items() for row in rows(name, results))}
+{ROWS_HEAD}
+{newline.join(row for name, results in cases.items() for row in rows(name, results, US, (LIMIT, US, *PEERS)))}
 
 A sparse file of 6 GiB, which is 768 parts of 8 MiB: {large.wall:.1f} s, {large.cpu:.1f} CPU seconds, {large.memory:.1f} MiB at most.
 """
-
-
-def write(path, text):
-    """Puts the section in the place of the one that is there, or at the end."""
-    with open(path, encoding="utf-8") as file:
-        whole = file.read()
-    pattern = re.compile(rf"^{re.escape(HEADING)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    if pattern.search(whole):
-        whole = pattern.sub(lambda _: f"{text}\n", whole).rstrip("\n") + "\n"
-    else:
-        whole = f"{whole}\n{text}"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(whole)
 
 
 def main():
@@ -353,16 +280,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--write", metavar="FILE", help="put the report into this file, too")
     arguments = parser.parse_args()
-    # In memory where there is room: a disk's own noise hides the clients.
-    place = "/dev/shm" if shutil.disk_usage("/dev/shm").free > 6 << 30 else None
-    work = tempfile.mkdtemp(prefix="bench-", dir=place)
-    try:
+    with working_directory(6 << 30) as work:
         text = report(Bench(arguments, work), arguments.quick)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     print(text, end="")
     if arguments.write:
-        write(arguments.write, text)
+        write_section(arguments.write, HEADING, text)
 
 
 main()

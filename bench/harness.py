@@ -1,0 +1,127 @@
+"""What the benchmarks have in common: files to move, a process that is measured, rows and goals, and the section of the results."""
+
+import filecmp
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import NamedTuple
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+UPLOAD, DOWNLOAD = "upload", "download"
+ROWS_HEAD = """| case | who | wall s | min-max | ratio to us | CPU s | peak MiB | server CPU s |
+|---|---|---|---|---|---|---|---|"""
+
+
+class Sample(NamedTuple):
+    """What one operation took."""
+
+    wall: float
+    cpu: float
+    memory: float
+    server: float = 0
+
+
+class Measure:
+    """measure.c, compiled: runs a process and notes what it took."""
+
+    def __init__(self, work):
+        self.work = work
+        self.program, self.notes = os.path.join(work, "measure"), os.path.join(work, "notes")
+        source = os.path.join(HERE, "measure.c")
+        subprocess.run(["cc", "-std=c11", "-O2", "-D_DEFAULT_SOURCE", "-o", self.program, source], check=True)
+
+    def run(self, arguments, environment, server_cpu=lambda: 0):
+        """Runs one process, which must succeed; `server_cpu` tells the CPU seconds of the server so far."""
+        before = server_cpu()
+        done = subprocess.run(
+            [self.program, self.notes, *arguments], stdout=subprocess.DEVNULL, env=environment, check=False, cwd=self.work
+        )
+        if done.returncode != 0:
+            sys.exit(f"failed: {arguments}")
+        with open(self.notes, encoding="ascii") as file:
+            wall, cpu, memory = map(float, file.read().split())
+        return Sample(wall, cpu, memory / 1024, server_cpu() - before)
+
+
+def own_environment(work, foreign, **variables):
+    """Nobody's configuration but ours: no variable whose name has one of `foreign` in it."""
+    kept = {name: value for name, value in os.environ.items() if not any(part in name.upper() for part in foreign)}
+    return {**kept, "HOME": work, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", **variables}
+
+
+def files_of(top):
+    return sorted(os.path.join(at, name) for at, _, names in os.walk(top) for name in names)
+
+
+def make_tree(path, files, size):
+    """A hundred files in a directory."""
+    for number in range(files):
+        name = os.path.join(path, f"{number // 100:03}", f"{number % 100:02}.dat")
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(os.urandom(size))
+
+
+def make_file(path, mebibytes):
+    with open(path, "wb") as file:
+        file.writelines(os.urandom(1 << 20) for _ in range(mebibytes))
+
+
+def is_same_tree(one, other):
+    """Whether two directories have the same files, byte by byte."""
+    names = [[os.path.relpath(path, top) for path in files_of(top)] for top in (one, other)]
+    return names[0] == names[1] and all(
+        filecmp.cmp(os.path.join(one, name), os.path.join(other, name), shallow=False) for name in names[0]
+    )
+
+
+def wall(results, what, who, statistic=statistics.median):
+    return statistic(sample.wall for sample in results[what, who])
+
+
+def rows(name, results, us, others):
+    """A row for each operation and each who, ours among them."""
+    for what in (UPLOAD, DOWNLOAD):
+        ours = wall(results, what, us)
+        for who in others:
+            samples = results[what, who]
+            if not samples:
+                continue
+            median = Sample(*(statistics.median(column) for column in zip(*samples)))
+            yield (
+                f"| {name}: {what} | {who} | {median.wall:.3f} | {min(samples).wall:.3f}-{max(samples).wall:.3f} "
+                f"| {median.wall / ours:.2f} | {median.cpu:.2f} | {median.memory:.1f} | {median.server:.2f} |"
+            )
+
+
+def goal(text, by_medians, by_least, is_met):
+    return f"| {text} | {by_medians} | {by_least} | {'met' if is_met else 'not met'} |"
+
+
+@contextmanager
+def working_directory(room):
+    """In memory where there is room for so many bytes: a disk's own noise hides the clients."""
+    place = "/dev/shm" if shutil.disk_usage("/dev/shm").free > room else None
+    work = tempfile.mkdtemp(prefix="bench-", dir=place)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_section(path, heading, text):
+    """Puts the section in the place of the one that is there, or at the end."""
+    with open(path, encoding="utf-8") as file:
+        whole = file.read()
+    pattern = re.compile(rf"^{re.escape(heading)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    if pattern.search(whole):
+        whole = pattern.sub(lambda _: f"{text}\n", whole).rstrip("\n") + "\n"
+    else:
+        whole = f"{whole}\n{text}"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(whole)
