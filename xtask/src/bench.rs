@@ -16,6 +16,8 @@ pub(crate) enum Part {
     CInterface,
     /// The S3 store beside MLflow, obstore, rclone and s5cmd.
     S3,
+    /// The stores of FTP and SFTP beside MLflow, OpenSSH, curl, lftp and rclone.
+    FileServers,
 }
 
 /// Measures one part.
@@ -23,6 +25,7 @@ pub(crate) fn run_part(part: Part, dry_run: bool) -> Outcome {
     match part {
         Part::CInterface => c_interface(dry_run),
         Part::S3 => s3(dry_run),
+        Part::FileServers => file_servers(dry_run),
     }
 }
 
@@ -41,18 +44,30 @@ pub(crate) fn run_all(dry_run: bool) -> Outcome {
     artifactory.args(if dry_run { &[][..] } else { &["--append", RESULTS] });
     run(&mut artifactory)?;
     s3(dry_run)?;
+    file_servers(dry_run)?;
     c_interface(dry_run)
 }
 
 /// Measures the S3 store, and unless it is a dry run writes its section of `bench/RESULTS.md`.
 fn s3(dry_run: bool) -> Outcome {
+    beside_peers("s3", "s3_in_memory", dry_run)
+}
+
+/// Measures the stores of FTP and SFTP, and unless it is a dry run writes their section of `bench/RESULTS.md`.
+fn file_servers(dry_run: bool) -> Outcome {
+    tools::install_programs()?;
+    beside_peers("file_servers", "file_servers", dry_run)
+}
+
+/// Runs a script that measures the command beside clients from PyPI, against the servers of an example of `crates/test-servers`.
+fn beside_peers(script: &str, servers: &str, dry_run: bool) -> Outcome {
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
-    let server = ["--package", "mlflow-artifacts-test-servers", "--example", "s3_in_memory"];
-    run(cargo(["build", "--quiet", "--release"]).args(server))?;
-    let python =
-        tools::python_for("bench-s3-venv", &["tests/e2e/requirements.txt", "bench/requirements-s3.txt"])?;
-    let mut measure = command(&python, ["bench/s3.py"]);
-    measure.arg(target().join("release/examples/s3_in_memory"));
+    let example = ["--package", "mlflow-artifacts-test-servers", "--example", servers];
+    run(cargo(["build", "--quiet", "--release"]).args(example))?;
+    let (venv, own) = (format!("bench-{script}-venv"), format!("bench/requirements-{script}.txt"));
+    let python = tools::python_for(&venv, &["tests/e2e/requirements.txt", &own])?;
+    let mut measure = command(&python, [format!("bench/{script}.py")]);
+    measure.arg(target().join("release/examples").join(servers));
     measure.arg(target().join("release/mlflow-artifacts")).arg(&python);
     measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
     run(&mut measure)

@@ -7,7 +7,7 @@ use crate::process::{Outcome, cargo, command, fail, run};
 use crate::{root, target};
 
 /// Programs of the system, with the Debian package that has them.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("c++", "g++"),
     ("valgrind", "valgrind"),
     ("abidiff", "abigail-tools"),
@@ -16,8 +16,11 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("readelf", "binutils"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
-    // What the benchmark of S3 compares with.
+    // What the benchmarks compare with: that of S3.
     ("curl", "curl"),
+    // And those of FTP and SFTP.
+    ("lftp", "lftp"),
+    ("sftp", "openssh-client"),
 ];
 
 const CARGO_DENY: &str = "0.20.2";
