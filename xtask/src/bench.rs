@@ -59,7 +59,7 @@ fn file_servers(dry_run: bool) -> Outcome {
     beside_peers("file_servers", "file_servers", dry_run)
 }
 
-/// Runs a script that measures the command beside clients from PyPI, against the servers of an example of `crates/test-servers`.
+/// Runs a script that measures the command beside clients from the Python Package Index, against the servers of an example of `crates/test-servers`.
 fn beside_peers(script: &str, servers: &str, dry_run: bool) -> Outcome {
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
     let example = ["--package", "mlflow-artifacts-test-servers", "--example", servers];
