@@ -1,0 +1,21 @@
+//! SFTP servers as artifact stores: `sftp://[user[:password]@]host[:port]/path`.
+
+mod authentication;
+mod config;
+mod connection;
+mod error;
+mod file;
+mod known_hosts;
+mod list;
+mod packet;
+mod pattern;
+mod pool;
+mod read;
+mod route;
+mod server;
+mod session;
+mod ssh_config;
+mod write;
+
+pub use config::{KEYS, SCHEMES};
+pub use server::SftpServer;
