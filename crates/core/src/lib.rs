@@ -7,6 +7,7 @@
 //! | opening | [`Registry`], [`StoreFactory`], [`UriPolicy`], [`StoreConfig`], [`ConfigKey`], [`EnvSource`] |
 //! | what went wrong | [`Error`], [`ErrorKind`], [`Retry`] |
 //! | content | [`PutBody`], [`Download`], [`Digest`], [`SourceFile`] |
+//! | names of temporary files | [`is_reserved`], [`check_reserved`] |
 //! | the reference store | [`MemoryStore`] |
 //!
 //! This crate knows no backend, no HTTP and no async runtime.
@@ -29,6 +30,7 @@ mod meta;
 mod options;
 mod path;
 mod registry;
+mod reserved;
 mod secret;
 mod source;
 mod store;
@@ -47,6 +49,7 @@ pub use options::{
 };
 pub use path::ArtifactPath;
 pub use registry::{Registry, StoreFactory, StoreOpener, TrustedHosts, UriPolicy};
+pub use reserved::{TEMPORARY_PREFIX, check_reserved, is_reserved};
 pub use secret::Secret;
 pub use source::{SourceFile, digest_file};
 pub use store::{ArtifactStore, ArtifactStoreExt, SharedStore, Upload};

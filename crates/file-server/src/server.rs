@@ -79,6 +79,9 @@ pub trait FileServer: std::fmt::Debug + Send + Sync + 'static {
 
     /// Writes `data` into the file at `path` from `offset` on, which is its size, and answers what the server says of it once all is
     /// written and closed. At 0 the file is made; it does not exist unless an earlier call made it.
+    ///
+    /// `data` is not polled before the server has opened the file. An error of `data` is what this fails with, after what was begun
+    /// on the connection has been ended in order: the server does not write to the file any more.
     async fn write(&self, path: &str, offset: u64, data: ByteStream) -> Result<Entry>;
 
     /// Gives a file another name at once. `replace` says what becomes of a file that has it: without, it stays and this

@@ -9,18 +9,12 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use mlflow_artifacts_core::{
     ArtifactKind, ArtifactMeta, ArtifactPath, Deleted, Error, ErrorKind, PartReceipt, PutMode, Result, Retry,
-    SourceFile,
+    SourceFile, TEMPORARY_PREFIX, check_reserved, is_reserved,
 };
 use nix::fcntl::OFlag;
 
 use crate::Fsync;
 use crate::error::{is_a_directory, is_absent, leads_out, not_found, store_error};
-
-/// The prefix of our temporary names.
-const TEMPORARY: &str = ".mlflow-artifacts.";
-
-/// Names that are not artifacts: our temporaries, an NFS client's, MLflow's.
-const RESERVED: [&str; 3] = [TEMPORARY, ".nfs", ".artifact.uploading."];
 
 /// How often a write makes its directory again when somebody else keeps removing it.
 const DIRECTORY_ATTEMPTS: usize = 16;
@@ -98,7 +92,7 @@ impl Root {
             self.open()?;
             return Ok(ArtifactMeta::directory(path.clone()));
         }
-        check_name(path)?;
+        check_reserved(path)?;
         stat_below(&self.open_existing()?, path)
     }
 
@@ -107,7 +101,7 @@ impl Root {
         if path.is_root() {
             return Err(is_a_directory());
         }
-        check_name(path)?;
+        check_reserved(path)?;
         let root = self.open_existing()?;
         if stat_below(&root, path)?.is_directory() {
             return Err(is_a_directory());
@@ -125,7 +119,7 @@ impl Root {
 
     /// The children of `path`, sorted; nothing if there is no such directory.
     pub(crate) fn children(&self, path: &ArtifactPath) -> Result<Vec<ArtifactMeta>> {
-        check_name(path)?;
+        check_reserved(path)?;
         let Some(root) = self.open()? else { return Ok(Vec::new()) };
         let directory = match open_directory(&root, path) {
             Ok(directory) => directory,
@@ -169,7 +163,7 @@ impl Root {
     }
 
     pub(crate) fn create_directory(&self, path: &ArtifactPath) -> Result<()> {
-        check_name(path)?;
+        check_reserved(path)?;
         persistently(|| {
             let (root, _) = self.open_or_create()?;
             self.make_directories(&root, path).map(|_| ())
@@ -212,7 +206,7 @@ impl Root {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(is_a_directory());
         };
-        check_name(path)?;
+        check_reserved(path)?;
         let (root, created_roots) = self.open_or_create()?;
         let opened = match open_directory(&root, &parent) {
             Ok(directory) => Ok((directory, Vec::new())),
@@ -244,7 +238,7 @@ impl Root {
         if path.is_root() && !recursive {
             return Err(is_a_directory().with_help("delete it recursively"));
         }
-        check_name(path)?;
+        check_reserved(path)?;
         let Some(root) = self.open()? else { return Ok(Deleted::Absent) };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return self.delete_root(&root);
@@ -306,7 +300,7 @@ pub(crate) struct Temporary {
 
 impl Temporary {
     fn create(location: Location) -> Result<Self> {
-        let name = format!("{TEMPORARY}{:016x}.part", rand::random::<u64>());
+        let name = format!("{TEMPORARY_PREFIX}{:016x}.part", rand::random::<u64>());
         let options = OpenOptions::new().write(true).create_new(true).clone();
         match location.directory.open_with(&name, &options) {
             Ok(file) => {
@@ -325,7 +319,7 @@ impl Temporary {
         let (Some(parent), Some(target)) = (path.parent(), path.file_name()) else {
             return Err(is_a_directory());
         };
-        check_name(path)?;
+        check_reserved(path)?;
         let directory = open_directory(&root.open_existing()?, &parent).map_err(store_error)?;
         let options = OpenOptions::new().write(true).clone();
         let file = directory.open_with(name, &options).map_err(store_error)?.into_std();
@@ -560,21 +554,7 @@ fn remove(directory: &Dir, name: &Path, recursive: bool) -> Result<Deleted> {
 
 /// Whether `name` is one that [`Temporary`] makes, and nothing but a name.
 pub(crate) fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY) && ArtifactPath::root().child(name).is_ok()
-}
-
-fn is_reserved(name: &str) -> bool {
-    RESERVED.iter().any(|prefix| name.starts_with(prefix))
-}
-
-fn check_name(path: &ArtifactPath) -> Result<()> {
-    match path.segments().find(|segment| is_reserved(segment)) {
-        Some(name) => {
-            Err(Error::new(ErrorKind::InvalidPath, format!("the name {name:?} is reserved on local stores"))
-                .with_help(format!("names must not begin with {}", RESERVED.join(", "))))
-        }
-        None => Ok(()),
-    }
+    name.starts_with(TEMPORARY_PREFIX) && ArtifactPath::root().child(name).is_ok()
 }
 
 fn below_a_file() -> Error {

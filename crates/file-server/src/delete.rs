@@ -1,0 +1,113 @@
+//! Removing files and directories.
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use mlflow_artifacts_core::{ArtifactPath, Deleted, Error, ErrorKind, Result, Retry};
+
+use crate::remote::{Remote, child, is_a_directory};
+use crate::store::DELETIONS_AT_ONCE;
+use crate::{EntryKind, MAX_DEPTH};
+
+/// How often a deletion begins again when somebody else keeps writing.
+const ATTEMPTS: usize = 64;
+
+/// One deletion.
+pub(crate) struct Deletion<'a> {
+    remote: &'a Remote,
+}
+
+impl<'a> Deletion<'a> {
+    pub(crate) async fn of(remote: &'a Remote, path: &ArtifactPath, recursive: bool) -> Result<Deleted> {
+        let place = remote.place(path)?;
+        let deletion = Deletion { remote };
+        if path.is_root() {
+            return deletion.empty_root(&place, recursive).await;
+        }
+        for attempt in 0..ATTEMPTS {
+            let Some(error) = deletion.file(&place).await? else { return Ok(Deleted::Removed) };
+            let found = remote.find(&place).await?;
+            match found.map(|entry| entry.kind) {
+                None if attempt == 0 => return Ok(Deleted::Absent),
+                None => return Ok(Deleted::Removed),
+                Some(EntryKind::Directory) if !recursive => {
+                    return Err(is_a_directory().with_help("delete it recursively"));
+                }
+                Some(EntryKind::Directory) => deletion.tree(&place, 0).await?,
+                Some(_) => return Err(error),
+            }
+            if remote.find(&place).await?.is_none() {
+                return Ok(Deleted::Removed);
+            }
+        }
+        Err(Error::new(ErrorKind::Io, "somebody keeps writing into the directory"))
+    }
+
+    /// Removes what is in the root, which itself may have to stay: its parent need not be ours.
+    async fn empty_root(&self, place: &str, recursive: bool) -> Result<Deleted> {
+        if !recursive {
+            return Err(is_a_directory().with_help("delete it recursively"));
+        }
+        if self.remote.children(place).await?.is_none() {
+            return Ok(Deleted::Absent);
+        }
+        self.tree(place, 0).await?;
+        Ok(Deleted::Removed)
+    }
+
+    /// Removes a file or a link; answers the error of one that could not be removed, which may be a directory or gone.
+    async fn file(&self, place: &str) -> Result<Option<Error>> {
+        match self.remote.patience.repeat(|| self.remote.server.remove_file(place)).await {
+            Ok(()) => Ok(None),
+            Err(error) if error.retry() == Retry::Never => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a directory with everything in it, as far as nobody adds to it meanwhile.
+    fn tree<'b>(&'b self, place: &'b str, depth: usize) -> BoxFuture<'b, Result<()>> {
+        let remove = async move {
+            if depth > MAX_DEPTH {
+                let message = format!("there are more than {MAX_DEPTH} directories in each other");
+                return Err(Error::new(ErrorKind::Protocol, message));
+            }
+            let Some(children) = self.remote.children(place).await? else { return Ok(()) };
+            let (directories, files): (Vec<_>, Vec<_>) =
+                children.into_iter().partition(|child| child.entry.kind == EntryKind::Directory);
+            let files = files.into_iter().map(|file| async move {
+                let file = child(place, &file.name);
+                self.gone(&file, self.file(&file).await?).await
+            });
+            stream::iter(files).buffer_unordered(DELETIONS_AT_ONCE).try_collect::<()>().await?;
+            for directory in directories {
+                self.tree(&child(place, &directory.name), depth + 1).await?;
+            }
+            // One that is not empty has been written to meanwhile: the caller looks.
+            let removed = self.remote.patience.repeat(|| self.remote.server.remove_directory(place)).await;
+            match removed {
+                Err(error) if error.retry() != Retry::Never => Err(error),
+                Err(error) => self.emptied(place, depth, error).await,
+                Ok(()) => Ok(()),
+            }
+        };
+        remove.boxed()
+    }
+
+    /// Fails with `error` if a file is still there.
+    async fn gone(&self, place: &str, error: Option<Error>) -> Result<()> {
+        let Some(error) = error else { return Ok(()) };
+        match self.remote.find(place).await? {
+            // Of a link to nothing the server says that it is not there; the directory will not be empty.
+            None => Ok(()),
+            Some(entry) if entry.kind == EntryKind::Directory => Ok(()),
+            Some(_) => Err(error),
+        }
+    }
+
+    /// Fails with `error` if a directory that could not be removed has nothing in it and is not the one that was asked for.
+    async fn emptied(&self, place: &str, depth: usize, error: Error) -> Result<()> {
+        match self.remote.children(place).await? {
+            Some(children) if children.is_empty() && depth > 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A server of files in a directory of this machine, whose connections break when a test says so.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use mlflow_artifacts_core::{
+    ArtifactPath, ByteStream, Capabilities, Digest, DigestAlgorithm, Error, ErrorKind, Result, Retry,
+    StoreInfo,
+};
+use mlflow_artifacts_file_server::{
+    Child, ChooseRange, Entry, EntryKind, FileServer, FileServerStore, Opened, Patience,
+};
+use tempfile::TempDir;
+
+/// The top of the server is this directory.
+#[derive(Debug)]
+pub(crate) struct DirectoryServer {
+    top: PathBuf,
+    /// How the server says no, where it knows no better.
+    says_one_word: bool,
+    /// After how many more pieces of content the connection breaks, and how often.
+    breaks: Mutex<Vec<usize>>,
+    /// Operations that do what they are asked and lose their answer.
+    pub(crate) answers_lost: AtomicUsize,
+    pub(crate) tells_digests: AtomicBool,
+    pub(crate) lies_of_sizes: AtomicBool,
+    /// What was asked for.
+    pub(crate) log: Mutex<Vec<String>>,
+    /// Names that are listed besides those that are there.
+    pub(crate) hostile: Mutex<Vec<String>>,
+}
+
+impl DirectoryServer {
+    pub(crate) fn new(top: &Path) -> Self {
+        DirectoryServer {
+            top: top.to_owned(),
+            says_one_word: false,
+            breaks: Mutex::default(),
+            answers_lost: AtomicUsize::new(0),
+            tells_digests: AtomicBool::new(false),
+            lies_of_sizes: AtomicBool::new(false),
+            log: Mutex::default(),
+            hostile: Mutex::default(),
+        }
+    }
+
+    /// The same server, which says one word for all that it refuses.
+    pub(crate) fn saying_one_word(self) -> Self {
+        DirectoryServer { says_one_word: true, ..self }
+    }
+
+    /// The next transfers break, each after so many pieces.
+    pub(crate) fn break_after(&self, pieces: &[usize]) {
+        *self.breaks.lock().unwrap() = pieces.iter().rev().copied().collect();
+    }
+
+    pub(crate) fn count(&self, word: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.starts_with(word)).count()
+    }
+
+    fn local(&self, word: &str, path: &str) -> PathBuf {
+        self.log.lock().unwrap().push(format!("{word} {path}"));
+        assert!(path.starts_with('/') && !path.split('/').any(|segment| segment == ".."), "{path}");
+        self.top.join(path.trim_start_matches('/'))
+    }
+
+    fn no(&self, error: io::Error) -> Error {
+        if self.says_one_word {
+            return Error::new(ErrorKind::PermissionDenied, "550 no");
+        }
+        Error::from_io(error)
+    }
+
+    fn answer<T>(&self, result: io::Result<T>) -> Result<T> {
+        let answer = result.map_err(|error| self.no(error))?;
+        let lost =
+            self.answers_lost.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if lost.is_ok() { Err(broken()) } else { Ok(answer) }
+    }
+
+    /// A stream that breaks where the next break is.
+    fn breaking(&self, stream: ByteStream) -> ByteStream {
+        let Some(after) = self.breaks.lock().unwrap().pop() else { return stream };
+        stream.take(after).chain(stream::once(async { Err(broken()) })).boxed()
+    }
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Connection, "the connection broke on purpose").with_retry(Retry::Transient)
+}
+
+fn entry(metadata: &fs::Metadata) -> Entry {
+    let kind = match metadata.file_type() {
+        kind if kind.is_dir() => EntryKind::Directory,
+        kind if kind.is_file() => EntryKind::File,
+        kind if kind.is_symlink() => EntryKind::Link,
+        _ => EntryKind::Other,
+    };
+    let size = if kind == EntryKind::File { metadata.len() } else { 0 };
+    Entry { kind, size, modified: metadata.modified().ok() }
+}
+
+#[async_trait]
+impl FileServer for DirectoryServer {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CREATE_NEW
+    }
+
+    async fn stat(&self, path: &str) -> Result<Entry> {
+        match fs::metadata(self.local("stat", path)) {
+            Ok(metadata) => Ok(entry(&metadata)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(Error::new(ErrorKind::NotFound, "not there"))
+            }
+            Err(error) => Err(self.no(error)),
+        }
+    }
+
+    async fn list(&self, directory: &str) -> Result<Vec<Child>> {
+        let local = self.local("list", directory);
+        let hostile = self.hostile.lock().unwrap().clone();
+        let hostile = hostile.into_iter().map(|name| {
+            let entry = Entry { kind: EntryKind::Directory, size: 0, modified: None };
+            Ok(Child { name, entry })
+        });
+        let children = match fs::read_dir(local) {
+            Ok(children) => children,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(Error::new(ErrorKind::NotFound, "not there"));
+            }
+            Err(error) => return Err(self.no(error)),
+        };
+        let children = children.filter_map(|child| {
+            let child = child.ok()?;
+            let name = child.file_name().into_string().ok()?;
+            // One that vanishes meanwhile is not listed.
+            child.metadata().ok().map(|metadata| Ok(Child { name, entry: entry(&metadata) }))
+        });
+        children.chain(hostile).collect()
+    }
+
+    async fn read(&self, path: &str, choose: ChooseRange) -> Result<Opened> {
+        let local = self.local("read", path);
+        let file = File::open(local).map_err(|error| self.no(error))?;
+        let entry = entry(&file.metadata().unwrap());
+        let range = choose(&entry)?;
+        let bytes = |(file, at, end): (File, u64, u64)| async move {
+            let mut piece = vec![0; usize::try_from((end - at).min(10_000)).unwrap()];
+            let read = file.read_at(&mut piece, at).map_err(Error::from_io)?;
+            piece.truncate(read);
+            Ok((read > 0).then(|| (Bytes::from(piece), (file, at + read as u64, end))))
+        };
+        let stream = stream::try_unfold((file, range.start, range.end), bytes).boxed();
+        Ok(Opened { entry, range, stream: self.breaking(stream) })
+    }
+
+    async fn write(&self, path: &str, offset: u64, data: ByteStream) -> Result<Entry> {
+        let local = self.local(&format!("write {offset}"), path);
+        let mut options = OpenOptions::new();
+        options.write(true).create(offset == 0).truncate(offset == 0);
+        let mut file = options.open(local).map_err(|error| self.no(error))?;
+        assert_eq!(file.metadata().unwrap().len(), offset, "it is gone on with where it ends");
+        file.seek(SeekFrom::Start(offset)).unwrap();
+        let mut data = self.breaking(data);
+        while let Some(piece) = data.try_next().await? {
+            file.write_all(&piece).map_err(Error::from_io)?;
+        }
+        let mut entry = entry(&file.metadata().unwrap());
+        entry.size += u64::from(self.lies_of_sizes.load(Ordering::Relaxed));
+        self.answer(Ok(entry))
+    }
+
+    async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<()> {
+        let (from, to) = (self.local("rename", from), self.local("to", to));
+        if replace {
+            return self.answer(fs::rename(from, to));
+        }
+        self.answer(fs::hard_link(&from, to).and_then(|()| fs::remove_file(from)))
+    }
+
+    async fn remove_file(&self, path: &str) -> Result<()> {
+        self.answer(fs::remove_file(self.local("remove_file", path)))
+    }
+
+    async fn remove_directory(&self, path: &str) -> Result<()> {
+        self.answer(fs::remove_dir(self.local("remove_directory", path)))
+    }
+
+    async fn create_directory(&self, path: &str) -> Result<()> {
+        self.answer(fs::create_dir(self.local("create_directory", path)))
+    }
+
+    async fn tells_digests(&self) -> Result<bool> {
+        Ok(self.tells_digests.load(Ordering::Relaxed))
+    }
+
+    async fn digest(&self, path: &str) -> Result<Digest> {
+        let content = fs::read(self.local("digest", path)).map_err(|error| self.no(error))?;
+        Ok(Digest::of(DigestAlgorithm::Sha256, &content))
+    }
+
+    async fn describe(&self) -> Result<Vec<(&'static str, String)>> {
+        Ok(vec![("server", "a directory".to_owned())])
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The store of what is below `root`.
+pub(crate) fn open(server: Arc<DirectoryServer>, root: &str) -> FileServerStore {
+    let info = StoreInfo { scheme: "directory".into(), root: format!("directory://server{root}") };
+    FileServerStore::new(info, root, server, Patience { retries: 3 }).unwrap()
+}
+
+/// A server with a store, and the directory behind it.
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) server: Arc<DirectoryServer>,
+    pub(crate) store: FileServerStore,
+}
+
+pub(crate) fn place() -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Arc::new(DirectoryServer::new(directory.path()));
+    let store = open(Arc::clone(&server), "/root");
+    Place { directory, server, store }
+}
+
+pub(crate) fn path(text: &str) -> ArtifactPath {
+    ArtifactPath::parse(text).unwrap()
+}
+
+/// What stands in a directory, temporary files included.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let Ok(children) = fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<_> = children.map(|child| child.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
