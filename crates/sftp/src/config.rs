@@ -1,12 +1,16 @@
 //! Options of SFTP stores, and what a URI says.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlflow_artifacts_core::{
-    ArtifactUri, ConfigKey, EnvSource, Error, ErrorKind, ResolvedConfig, Result, Secret,
+    ArtifactUri, ConfigKey, EnvSource, Error, ErrorKind, ResolvedConfig, Result, Secret, SharedStore,
+    StoreFactory, StoreInfo,
 };
+use mlflow_artifacts_file_server::{FileServerStore, Patience};
 
+use crate::SftpServer;
 use crate::known_hosts::Unknown;
 
 /// The scheme, as MLflow spells it.
@@ -84,6 +88,12 @@ pub const KEYS: &[ConfigKey] = &[
         &[],
         Some("120"),
         "Seconds of silence after which a server that owes an answer is given up.",
+    ),
+    ConfigKey::plain(
+        "retries",
+        &["MLFLOW_ARTIFACTS_SFTP_RETRIES"],
+        Some("7"),
+        "How often an operation is repeated that failed for a passing reason, such as a lost connection: 0 to 20.",
     ),
     ConfigKey::plain(
         "keepalive",
@@ -167,13 +177,70 @@ pub(crate) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// The directory that a URI names. Fails with [`InvalidUri`](ErrorKind::InvalidUri).
-pub(crate) fn root(uri: &ArtifactUri) -> Result<String> {
-    let path = uri.path()?;
-    let root = path.trim_end_matches('/');
-    if root.split('/').skip(1).any(str::is_empty) {
-        return Err(Error::new(ErrorKind::InvalidUri, "the path of this sftp: URI has an empty segment")
-            .with_help("write one slash, not two"));
+/// Opens SFTP stores.
+#[derive(Clone, Copy, Debug)]
+pub struct SftpFactory;
+
+impl StoreFactory for SftpFactory {
+    fn schemes(&self) -> &'static [&'static str] {
+        SCHEMES
     }
-    Ok(if root.is_empty() { "/".to_owned() } else { root.to_owned() })
+
+    fn keys(&self) -> &'static [ConfigKey] {
+        KEYS
+    }
+
+    fn open(&self, uri: &ArtifactUri, config: &ResolvedConfig) -> Result<SharedStore> {
+        let server = SftpServer::new(uri, config)?;
+        let retries = config.number("retries", 0..=20)?;
+        let patience =
+            Patience { retries: retries.map_or(0, |retries| usize::try_from(retries).unwrap_or(20)) };
+        let info = StoreInfo { scheme: uri.scheme().to_owned(), root: uri.to_string() };
+        Ok(Arc::new(FileServerStore::new(info, &uri.path()?, Arc::new(server), patience)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mlflow_artifacts_core::{Registry, StoreConfig};
+
+    use super::*;
+
+    fn open(uri: &str, config: &StoreConfig) -> Result<SharedStore> {
+        let mut registry = Registry::new();
+        crate::register(&mut registry)?;
+        registry.open(uri, config)
+    }
+
+    #[test]
+    fn opening_connects_to_nothing() {
+        for uri in [
+            "sftp://host",
+            "sftp://user@host:2222/a%20b",
+            "sftp://user:pass@[::1]/a?connections=2&fsync=file",
+        ] {
+            open(uri, &StoreConfig::new()).unwrap();
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_without_secrets() {
+        let told = StoreConfig::new().with("password", "canary").with("key_passphrase", "canary");
+        for (uri, config, kind) in [
+            ("sftp:/a", told.clone(), ErrorKind::InvalidUri),
+            ("sftp://user:canary@host//a", told.clone(), ErrorKind::InvalidUri),
+            ("sftp://host/a?password=canary", told.clone(), ErrorKind::InvalidConfig),
+            ("sftp://host/a?connections=0", told.clone(), ErrorKind::InvalidConfig),
+            ("sftp://host/a", told.clone().with("strict_host_key_checking", "no"), ErrorKind::InvalidConfig),
+            ("sftp://host/a", told.clone().with("fsync", "full"), ErrorKind::InvalidConfig),
+            ("sftp://host/a", told.clone().with("retries", "-1"), ErrorKind::InvalidConfig),
+        ] {
+            let error = open(uri, &config).unwrap_err();
+            assert_eq!(error.kind(), kind, "{uri}");
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
+        let store = open("sftp://user:canary@host/a", &told).unwrap();
+        assert!(!format!("{store:?}").contains("canary"));
+        assert_eq!(store.info().root, "sftp://user:***@host/a");
+    }
 }

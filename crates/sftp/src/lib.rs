@@ -17,5 +17,11 @@ mod session;
 mod ssh_config;
 mod write;
 
-pub use config::{KEYS, SCHEMES};
+pub use config::{KEYS, SCHEMES, SftpFactory};
+use mlflow_artifacts_core::{Registry, Result};
 pub use server::SftpServer;
+
+/// Adds the SFTP stores to `registry`.
+pub fn register(registry: &mut Registry) -> Result<()> {
+    registry.register(SftpFactory)
+}

@@ -29,9 +29,13 @@ pub(crate) async fn write(
     let mode = if offset == 0 { OpenMode::Create } else { OpenMode::Write };
     let opened =
         OpenFile::open(lease.clone(), &Request::Open { path, mode }, "open the file for writing").await?;
-    match Writing::new(opened, offset).all(data, fsync).await {
-        Err(error) if error.kind() == ErrorKind::Io => Err(explained(&lease, path, error).await),
-        outcome => outcome,
+    let mut writing = Writing::new(opened, offset);
+    match writing.all(data, fsync).await {
+        Ok(entry) => Ok(entry),
+        Err(error) => {
+            writing.give_up().await;
+            Err(if error.kind() == ErrorKind::Io { explained(&lease, path, error).await } else { error })
+        }
     }
 }
 
@@ -43,14 +47,16 @@ struct Writing {
     /// The bytes of that.
     under_way: usize,
     offset: u64,
+    /// Set once it was closed.
+    closed: Option<Pending>,
 }
 
 impl Writing {
     fn new(file: OpenFile, offset: u64) -> Self {
-        Writing { file, sent: VecDeque::new(), under_way: 0, offset }
+        Writing { file, sent: VecDeque::new(), under_way: 0, offset, closed: None }
     }
 
-    async fn all(mut self, mut data: ByteStream, fsync: bool) -> Result<Entry> {
+    async fn all(&mut self, mut data: ByteStream, fsync: bool) -> Result<Entry> {
         let mut pieces = Pieces::new(self.file.features().write_length as usize);
         while let Some(chunk) = data.next().await {
             let mut chunk = chunk?;
@@ -65,7 +71,7 @@ impl Writing {
         // Asked together: the server keeps the order of what concerns one file.
         let synced = fsync.then(|| self.file.ask(|handle| Request::Fsync { handle }));
         let told = self.file.ask(|handle| Request::StatHandle { handle });
-        let closed = self.file.close();
+        self.closed = Some(self.file.close());
         while !self.sent.is_empty() {
             self.hear().await?;
         }
@@ -73,8 +79,20 @@ impl Writing {
             synced.done("flush the file to the disk").await?;
         }
         let attributes = told.attributes(DOING).await?;
-        closed.done("close the file").await?;
+        if let Some(closed) = self.closed.take() {
+            closed.done("close the file").await?;
+        }
         entry(attributes)
+    }
+
+    /// Waits until the server does nothing more with the file.
+    async fn give_up(&mut self) {
+        let closed = self.closed.take().unwrap_or_else(|| self.file.close());
+        while !self.sent.is_empty() {
+            // What failed, failed.
+            let _ = self.hear().await;
+        }
+        let _ = closed.await;
     }
 
     async fn send(&mut self, piece: Bytes) -> Result<()> {
