@@ -14,9 +14,9 @@ use russh::keys::{
 use russh::{MethodKind, MethodSet};
 use tokio::net::UnixStream;
 
-use crate::connection::{Shared, Watcher};
 use crate::known_hosts::print;
 use crate::route::{Credentials, Hop};
+use crate::watcher::{Shared, Watcher};
 
 /// The rounds of questions that a server may ask.
 const MOST_QUESTIONS: usize = 8;

@@ -35,6 +35,11 @@ impl From<Malformed> for Error {
     }
 }
 
+/// The error of a task that was given up with its runtime, or panicked.
+pub(crate) fn lost(error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Internal, "a task ended without a result").with_source(error)
+}
+
 /// The error of an answer that is not one to its request.
 pub(crate) fn unexpected(doing: &str) -> Error {
     Error::new(

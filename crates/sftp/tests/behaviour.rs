@@ -1,5 +1,7 @@
 //! Who is let in, which servers are trusted, and what is said of the others.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
 mod common;
 
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! Servers that end in the middle of something, and come back.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
 mod common;
 
 use std::sync::Arc;
@@ -9,8 +11,8 @@ use bytes::Bytes;
 use common::{config_with_key, open, uri};
 use futures_util::{StreamExt as _, stream};
 use mlflow_artifacts_core::{
-    ArtifactPath, ArtifactStore as _, ArtifactStoreExt as _, ErrorKind, GetOptions, ListOptions, PutBody,
-    PutOptions, Retry, SharedStore,
+    ArtifactPath, ArtifactStoreExt as _, ErrorKind, GetOptions, ListOptions, PutBody, PutOptions, Retry,
+    SharedStore,
 };
 use test_servers::OpenSsh;
 

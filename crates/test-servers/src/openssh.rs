@@ -101,10 +101,9 @@ impl OpenSsh {
 
     /// A file of known hosts that has all its keys.
     pub fn known_hosts(&self) -> PathBuf {
-        let lines: String =
-            TYPES.iter().map(|kind| format!("[127.0.0.1]:{} {}\n", self.port, self.host_key(kind))).collect();
+        let lines = TYPES.map(|kind| format!("[127.0.0.1]:{} {}\n", self.port, self.host_key(kind)));
         let file = self.directory.path().join("known_hosts");
-        write(&file, &lines);
+        write(&file, &lines.concat());
         file
     }
 
