@@ -1,4 +1,4 @@
-//! Servers that the tests of the cloud backends run against, and a proxy that records and breaks requests.
+//! Servers that the tests of the backends run against, and a proxy that records and breaks requests.
 //!
 //! Each server is started by a function that returns when it answers, listens on a free port of 127.0.0.1, keeps nothing, and is
 //! gone when its value is dropped. None needs an async runtime of the caller. One that cannot be had panics and says why: a test
@@ -13,6 +13,8 @@
 //! | [`Azurite`] | Azurite, with and without TLS |
 //! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
 //! | [`Nfs`] | Linux's own NFS, server and client, in a Linux of its own |
+//! | [`OpenSsh`] | OpenSSH's server, and [`SshAgent`] its agent |
+//! | [`AsyncSsh`] | asyncssh, which asks questions and can do without OpenSSH's extensions |
 //! | [`Recorder`] | a proxy before any of them |
 //! | [`Terminator`] | TLS before any of them |
 
@@ -21,6 +23,7 @@
     reason = "that a server which cannot be had is a panic is said once, above"
 )]
 
+mod asyncssh;
 mod azurite;
 mod connection;
 mod fault;
@@ -30,6 +33,7 @@ mod install;
 mod keys;
 mod moto;
 mod nfs;
+mod openssh;
 mod plain_http;
 mod process;
 mod radosgw;
@@ -37,12 +41,14 @@ mod recorder;
 mod s3;
 mod terminator;
 
+pub use asyncssh::AsyncSsh;
 pub use azurite::Azurite;
 pub use fault::{Effect, Fault};
 pub use gcs::Gcs;
 pub use keys::Keys;
 pub use moto::Moto;
 pub use nfs::Nfs;
+pub use openssh::{OpenSsh, SshAgent};
 pub use radosgw::Radosgw;
 pub use recorder::{Recorded, Recorder};
 pub use s3::S3s;

@@ -35,25 +35,35 @@ impl Process {
     pub(crate) fn start(program: &Path, add: impl Fn(&mut Command, u16)) -> Self {
         let mut told = String::new();
         for _ in 0..ATTEMPTS {
-            let port = free_port();
-            let begin = || -> io::Result<(Self, NamedTempFile)> {
-                let log = NamedTempFile::new()?;
-                let mut command = within_script(program, log.as_file())?;
-                add(&mut command, port);
-                let child = command.spawn()?;
-                Ok((Process { child, address: (Ipv4Addr::LOCALHOST, port).into() }, log))
-            };
-            let (mut process, log) =
-                begin().unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
-            match process.wait() {
-                Ok(()) => return process,
-                Err(reason) => {
-                    let printed = std::fs::read(log.path()).unwrap_or_default();
-                    told = format!("{reason}; it printed:\n{}", String::from_utf8_lossy(&printed));
-                }
+            match Self::attempt(program, free_port(), &add) {
+                Ok(process) => return process,
+                Err(reason) => told = reason,
             }
         }
         panic!("{} does not start: {told}", program.display());
+    }
+
+    /// The same at a port where one was before.
+    pub(crate) fn start_again(program: &Path, port: u16, add: impl Fn(&mut Command, u16)) -> Self {
+        Self::attempt(program, port, add)
+            .unwrap_or_else(|told| panic!("{} does not start again: {told}", program.display()))
+    }
+
+    fn attempt(program: &Path, port: u16, add: impl Fn(&mut Command, u16)) -> Result<Self, String> {
+        let begin = || -> io::Result<(Self, NamedTempFile)> {
+            let log = NamedTempFile::new()?;
+            let mut command = within_script(program, log.as_file())?;
+            add(&mut command, port);
+            let child = command.spawn()?;
+            Ok((Process { child, address: (Ipv4Addr::LOCALHOST, port).into() }, log))
+        };
+        let (mut process, log) =
+            begin().unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
+        process.wait().map_err(|reason| {
+            let printed = std::fs::read(log.path()).unwrap_or_default();
+            format!("{reason}; it printed:\n{}", String::from_utf8_lossy(&printed))
+        })?;
+        Ok(process)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -1,0 +1,129 @@
+//! Servers that end in the middle of something, and come back.
+
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{config_with_key, open, uri};
+use futures_util::{StreamExt as _, stream};
+use mlflow_artifacts_core::{
+    ArtifactPath, ArtifactStoreExt as _, ErrorKind, GetOptions, ListOptions, PutBody, PutOptions, Retry,
+    SharedStore,
+};
+use test_servers::OpenSsh;
+
+const CONTENT: usize = 64 << 20;
+
+fn path(text: &str) -> ArtifactPath {
+    ArtifactPath::parse(text).unwrap()
+}
+
+fn content() -> Bytes {
+    (0..CONTENT).map(|index| (index ^ (index >> 9)).to_le_bytes()[0]).collect()
+}
+
+/// Stops the server after a while, and starts it again a little later.
+fn restart_within(mut server: OpenSsh, delay: Duration) -> std::thread::JoinHandle<OpenSsh> {
+    std::thread::spawn(move || {
+        std::thread::sleep(delay);
+        server.stop();
+        std::thread::sleep(Duration::from_millis(200));
+        server.start_again();
+        server
+    })
+}
+
+fn store(server: &OpenSsh, retries: &str) -> SharedStore {
+    open(&uri(server, &server.root()), &config_with_key(server).with("retries", retries)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_be_restarted_between_operations() {
+    let mut server = OpenSsh::start();
+    let store = store(&server, "0");
+    store.put_bytes(&path("a"), "1".into()).await.unwrap();
+    for _ in 0..3 {
+        server.stop();
+        server.start_again();
+        // Time for the end to be noticed: what was not sent yet goes to another connection without being repeated.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(store.get_bytes(&path("a")).await.unwrap(), "1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_retries_a_lost_connection_is_told() {
+    let mut server = OpenSsh::start();
+    let store = store(&server, "0");
+    store.put_bytes(&path("a"), content()).await.unwrap();
+    let mut download = store.get(&path("a"), GetOptions::default()).await.unwrap().stream;
+    download.next().await.unwrap().unwrap();
+    server.stop();
+    let error = loop {
+        match download.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("all of it came from a server that is gone"),
+        }
+    };
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Connection, Retry::Exhausted), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_after_a_restart() {
+    let server = OpenSsh::start();
+    let store = store(&server, "7");
+    store.put_bytes(&path("warm"), "up".into()).await.unwrap();
+    let restarted = restart_within(server, Duration::from_millis(150));
+    let content = content();
+    // Often enough for the restart to come in the middle of one.
+    for _ in 0..8 {
+        store.put_bytes(&path("a"), content.clone()).await.unwrap();
+    }
+    let server = restarted.join().unwrap();
+    assert_eq!(std::fs::read(server.root().join("a")).unwrap(), content);
+    let names = store.list_all(&ArtifactPath::root(), ListOptions { recursive: true }).await.unwrap();
+    assert_eq!(names.len(), 2, "nothing stays of what was begun");
+    assert_eq!(std::fs::read_dir(server.root()).unwrap().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_goes_on_after_a_restart() {
+    let mut server = OpenSsh::start();
+    let store = store(&server, "7");
+    let content = content();
+    store.put_bytes(&path("a"), content.clone()).await.unwrap();
+    let mut download = store.get(&path("a"), GetOptions::default()).await.unwrap().stream;
+    let mut found = download.next().await.unwrap().unwrap().to_vec();
+    server.stop();
+    server.start_again();
+    while let Some(chunk) = download.next().await {
+        found.extend_from_slice(&chunk.unwrap());
+    }
+    assert!(found == content, "{} of {CONTENT} bytes, or others", found.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_operations_survive_a_restart() {
+    let server = OpenSsh::start();
+    let store = store(&server, "7");
+    let restarted = restart_within(server, Duration::from_millis(300));
+    let put = |number: usize| {
+        let store = Arc::clone(&store);
+        async move {
+            let path = path(&format!("tree/{}/{number}", number % 7));
+            let body = PutBody::Bytes(Bytes::from(vec![number.to_le_bytes()[0]; 16 << 10]));
+            store.put(&path, body, PutOptions::default()).await.unwrap();
+            assert_eq!(store.get_bytes(&path).await.unwrap(), vec![number.to_le_bytes()[0]; 16 << 10]);
+        }
+    };
+    stream::iter((0..2000).map(put)).buffer_unordered(16).count().await;
+    let server = restarted.join().unwrap();
+    let found = store.list_all(&path("tree"), ListOptions { recursive: true }).await.unwrap();
+    assert_eq!(found.iter().filter(|meta| !meta.is_directory()).count(), 2000);
+    drop(server);
+}
