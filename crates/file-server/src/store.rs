@@ -26,11 +26,12 @@ pub(crate) const DELETIONS_AT_ONCE: usize = 16;
 pub struct FileServerStore(Remote);
 
 impl FileServerStore {
-    /// The artifacts below `root`, an absolute path, which need not exist.
+    /// The artifacts below `root`, an absolute path, which need not exist; nothing is the top.
     ///
     /// Fails with [`ErrorKind::InvalidUri`] if it has a segment that is empty, `.`, `..`, or has a control character.
     pub fn new(info: StoreInfo, root: &str, server: Arc<dyn FileServer>, patience: Patience) -> Result<Self> {
-        let inner = root.trim_matches('/');
+        let inner = root.strip_prefix('/').unwrap_or(root);
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
         ArtifactPath::parse(inner).map_err(|error| {
             Error::new(
                 ErrorKind::InvalidUri,
