@@ -31,8 +31,8 @@ pub use mlflow_artifacts_core::*;
 pub use mlflow_artifacts_transfer::*;
 
 /// A registry with every store that comes with the project: `file` (and bare paths), `memory`, and, unless their features are off,
-/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`), `gs` (the feature `gcs`) and those of `s3` (`s3`, `r2`, `b2`,
-/// `oss`).
+/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`), `gs` (the feature `gcs`), those of `s3` (`s3`, `r2`, `b2`, `oss`)
+/// and `sftp`.
 ///
 /// # Panics
 ///
@@ -49,6 +49,8 @@ pub fn default_registry() -> Registry {
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "s3")]
     mlflow_artifacts_s3::register(&mut registry).expect("every store has schemes of its own");
+    #[cfg(feature = "sftp")]
+    mlflow_artifacts_sftp::register(&mut registry).expect("every store has schemes of its own");
     registry
 }
 
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(all(feature = "artifactory", feature = "azure", feature = "gcs", feature = "s3"))]
+    #[cfg(all(feature = "artifactory", feature = "azure", feature = "gcs", feature = "s3", feature = "sftp"))]
     fn the_schemes_that_come_with_the_project() {
         let schemes: Vec<_> = default_registry().schemes().collect();
         let expected = [
@@ -78,6 +80,7 @@ mod tests {
             "oss",
             "r2",
             "s3",
+            "sftp",
             "wasb",
             "wasbs",
         ];
