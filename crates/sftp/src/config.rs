@@ -228,7 +228,7 @@ mod tests {
         let told = StoreConfig::new().with("password", "canary").with("key_passphrase", "canary");
         for (uri, config, kind) in [
             ("sftp:/a", told.clone(), ErrorKind::InvalidUri),
-            ("sftp://user:canary@host//a", told.clone(), ErrorKind::InvalidUri),
+            ("sftp://user:canary@host/a//b", told.clone(), ErrorKind::InvalidUri),
             ("sftp://host/a?password=canary", told.clone(), ErrorKind::InvalidConfig),
             ("sftp://host/a?connections=0", told.clone(), ErrorKind::InvalidConfig),
             ("sftp://host/a", told.clone().with("strict_host_key_checking", "no"), ErrorKind::InvalidConfig),

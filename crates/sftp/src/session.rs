@@ -22,8 +22,10 @@ use crate::packet::{
 
 /// What every server takes (draft-ietf-secsh-filexfer-02, section 3).
 const USUAL_LENGTH: u32 = 32 << 10;
-/// What OpenSSH takes at most: a packet of 256 KiB with something around it.
-const LONGEST_LENGTH: u32 = 255 << 10;
+/// What OpenSSH answers at most: a packet of 256 KiB with something around it.
+const LONGEST_READ: u32 = 255 << 10;
+/// Longer packets are taken, but OpenSSH's server is slower with them (measured: by a quarter).
+const LONGEST_WRITE: u32 = 64 << 10;
 /// Pieces up to this size are put together before they are sent: a packet of SSH costs more than a copy.
 const SMALL: usize = 32 << 10;
 
@@ -100,8 +102,8 @@ impl Session {
                 return Err(unexpected("tell its limits"));
             };
             let (read, write) = packet::limits(told)?;
-            self.features.read_length = length_within(read);
-            self.features.write_length = length_within(write);
+            self.features.read_length = length_within(read, LONGEST_READ);
+            self.features.write_length = length_within(write, LONGEST_WRITE);
         }
         Ok(())
     }
@@ -116,10 +118,10 @@ impl Session {
 }
 
 /// The length of requests where the server told its limit; 0 stands for none.
-fn length_within(told: u64) -> u32 {
+fn length_within(told: u64, longest: u32) -> u32 {
     match u32::try_from(told) {
         Ok(0) => USUAL_LENGTH,
-        told => told.unwrap_or(LONGEST_LENGTH).min(LONGEST_LENGTH),
+        told => told.unwrap_or(longest).min(longest),
     }
 }
 
