@@ -34,6 +34,25 @@ pub(crate) fn installed(name: &str, wanted: &str, install: impl FnOnce(&Path)) -
     directory
 }
 
+/// The directory that Debian's packages are unpacked in, without being installed: Debian's archive names their versions, and nothing of
+/// this machine changes.
+pub(crate) fn unpacked(name: &str, packages: &[&str]) -> PathBuf {
+    installed(name, &packages.join(" "), |directory| {
+        // Lists that are old name versions that are gone.
+        let download =
+            || Command::new("apt-get").current_dir(directory).arg("download").args(packages).status();
+        if !download().is_ok_and(|status| status.success()) {
+            run(Command::new("apt-get").args(["update", "--quiet"]));
+            run(Command::new("apt-get").current_dir(directory).arg("download").args(packages));
+        }
+        let files = std::fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let files = files.unwrap_or_else(|error| panic!("{} cannot be read: {error}", directory.display()));
+        for file in files {
+            run(Command::new("dpkg").arg("-x").arg(file.path()).arg(directory));
+        }
+    })
+}
+
 /// Runs a step of an installation. One that fails is a panic with what it printed.
 pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));

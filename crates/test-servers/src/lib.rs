@@ -12,6 +12,8 @@
 //! | [`Radosgw`] | the S3 of Ceph, as it is run in production |
 //! | [`Azurite`] | Azurite, with and without TLS |
 //! | [`Gcs`] | an emulator of Google Cloud Storage's XML API, inside this process |
+//! | [`Proftpd`], [`Vsftpd`], [`PureFtpd`] | servers of FTP as they are run in production, with and without TLS |
+//! | [`Pyftpdlib`] | a server of FTP that lists as old ones do |
 //! | [`Recorder`] | a proxy before any of them |
 //! | [`Terminator`] | TLS before any of them |
 
@@ -21,8 +23,10 @@
 )]
 
 mod azurite;
+mod certificate;
 mod connection;
 mod fault;
+mod ftp;
 mod gcs;
 mod hosted;
 mod install;
@@ -37,6 +41,7 @@ mod terminator;
 
 pub use azurite::Azurite;
 pub use fault::{Effect, Fault};
+pub use ftp::{FtpHabit, FtpSecurity, FtpServer, Proftpd, PureFtpd, Pyftpdlib, Vsftpd};
 pub use gcs::Gcs;
 pub use keys::Keys;
 pub use moto::Moto;

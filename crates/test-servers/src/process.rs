@@ -35,25 +35,34 @@ impl Process {
     pub(crate) fn start(program: &Path, add: impl Fn(&mut Command, u16)) -> Self {
         let mut told = String::new();
         for _ in 0..ATTEMPTS {
-            let port = free_port();
-            let begin = || -> io::Result<(Self, NamedTempFile)> {
-                let log = NamedTempFile::new()?;
-                let mut command = within_script(program, log.as_file())?;
-                add(&mut command, port);
-                let child = command.spawn()?;
-                Ok((Process { child, address: (Ipv4Addr::LOCALHOST, port).into() }, log))
-            };
-            let (mut process, log) =
-                begin().unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
-            match process.wait() {
-                Ok(()) => return process,
-                Err(reason) => {
-                    let printed = std::fs::read(log.path()).unwrap_or_default();
-                    told = format!("{reason}; it printed:\n{}", String::from_utf8_lossy(&printed));
-                }
+            match Self::try_at(free_port(), program, &add) {
+                Ok(process) => return process,
+                Err(reason) => told = reason,
             }
         }
         panic!("{} does not start: {told}", program.display());
+    }
+
+    /// Starts `program` at a port that an earlier one had.
+    pub(crate) fn start_at(port: u16, program: &Path, add: impl Fn(&mut Command, u16)) -> Self {
+        Self::try_at(port, program, &add)
+            .unwrap_or_else(|told| panic!("{} does not start again: {told}", program.display()))
+    }
+
+    fn try_at(port: u16, program: &Path, add: &impl Fn(&mut Command, u16)) -> Result<Self, String> {
+        let begin = || -> io::Result<(Self, NamedTempFile)> {
+            let log = NamedTempFile::new()?;
+            let mut command = within_script(program, log.as_file())?;
+            add(&mut command, port);
+            let child = command.spawn()?;
+            Ok((Process { child, address: (Ipv4Addr::LOCALHOST, port).into() }, log))
+        };
+        let (mut process, log) =
+            begin().unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
+        process.wait().map(|()| process).map_err(|reason| {
+            let printed = std::fs::read(log.path()).unwrap_or_default();
+            format!("{reason}; it printed:\n{}", String::from_utf8_lossy(&printed))
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
