@@ -103,8 +103,12 @@ impl Write {
             expected.verify(&actual)?;
         }
         if let Some(digest) = digest.filter(|_| server_tells) {
-            let stored = self.remote.patience.repeat(|| self.remote.server.digest(&self.temporary)).await?;
-            digest.verify(&stored)?;
+            let stored = self.remote.patience.repeat(|| self.remote.server.digest(&self.temporary)).await;
+            let stored = stored.map_err(|error| match error.kind() {
+                ErrorKind::NotFound => in_a_removed_directory(error),
+                _ => error,
+            });
+            digest.verify(&stored?)?;
         }
         Ok((entry, digest))
     }
@@ -130,7 +134,8 @@ impl Write {
             // Servers have many ways to say that a directory is missing.
             if error.retry() == Retry::Never && progress.sent() == 0 && directories < DIRECTORY_ATTEMPTS {
                 directories += 1;
-                if self.make_parent().await? {
+                // The first time it may also be somebody else who made the directory meanwhile.
+                if self.make_parent().await? || directories == 1 {
                     continue;
                 }
             }
@@ -219,7 +224,7 @@ impl Write {
         match self.remote.find(&self.target).await {
             Ok(Some(entry)) if entry.kind == EntryKind::Directory => is_a_directory(),
             Ok(Some(_)) if !replace => Error::new(ErrorKind::AlreadyExists, "there is an artifact already"),
-            Ok(None) if matches!(self.remote.find(&self.temporary).await, Ok(None)) => {
+            Ok(_) if matches!(self.remote.find(&self.temporary).await, Ok(None)) => {
                 in_a_removed_directory(error)
             }
             _ => error,

@@ -77,6 +77,30 @@ impl Default for HttpOptions {
     }
 }
 
+/// Whom to trust.
+pub const CA_BUNDLE: ConfigKey = ConfigKey::plain(
+    "ca_bundle",
+    &["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"],
+    None,
+    "A PEM file, or a directory of them, with the only certificate authorities to trust.",
+);
+
+/// As whom to appear.
+pub const CLIENT_CERTIFICATE: ConfigKey = ConfigKey::plain(
+    "client_certificate",
+    &["MLFLOW_ARTIFACTS_CLIENT_CERTIFICATE"],
+    None,
+    "A PEM file with the certificate that this client shows to the server.",
+);
+
+/// The key of [`CLIENT_CERTIFICATE`].
+pub const CLIENT_KEY: ConfigKey = ConfigKey::plain(
+    "client_key",
+    &["MLFLOW_ARTIFACTS_CLIENT_KEY"],
+    None,
+    "A PEM file with the key of the client certificate; without it the key is in the certificate's file.",
+);
+
 /// The options, to stand among those of a backend.
 pub const KEYS: &[ConfigKey] = &[
     ConfigKey::plain("connect_timeout", &[], Some("30"), "Seconds to wait for a connection."),
@@ -98,24 +122,9 @@ pub const KEYS: &[ConfigKey] = &[
         Some("7"),
         "How often a request is repeated that failed for a passing reason: 0 to 20.",
     ),
-    ConfigKey::plain(
-        "ca_bundle",
-        &["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"],
-        None,
-        "A PEM file, or a directory of them, with the only certificate authorities to trust.",
-    ),
-    ConfigKey::plain(
-        "client_certificate",
-        &["MLFLOW_ARTIFACTS_CLIENT_CERTIFICATE"],
-        None,
-        "A PEM file with the certificate that this client shows to the server.",
-    ),
-    ConfigKey::plain(
-        "client_key",
-        &["MLFLOW_ARTIFACTS_CLIENT_KEY"],
-        None,
-        "A PEM file with the key of the client certificate; without it the key is in the certificate's file.",
-    ),
+    CA_BUNDLE,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
     ConfigKey {
         name: "proxy",
         env: &[],

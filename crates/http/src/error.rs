@@ -64,7 +64,8 @@ fn tls_cause(cause: &(dyn std::error::Error + 'static)) -> Option<rustls::Error>
     tls_cause(wrapped)
 }
 
-fn tls_error(error: &rustls::Error) -> Error {
+/// The error of a TLS connection that could not be made.
+pub fn tls_error(error: &rustls::Error) -> Error {
     let help = match error {
         rustls::Error::InvalidCertificate(_) => {
             "if the server is trusted, name its certificate authority in REQUESTS_CA_BUNDLE or the option ca_bundle"

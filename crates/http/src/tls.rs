@@ -8,16 +8,24 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
 use crate::HttpOptions;
 
 /// The configuration of every TLS connection: ring, TLS 1.2 and 1.3, certificates verified unless the options say otherwise.
 pub(crate) fn config(options: &HttpOptions) -> Result<ClientConfig> {
+    tls_config(options, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same with the versions of TLS that a protocol other than HTTP is best served with.
+pub fn tls_config(
+    options: &HttpOptions,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig> {
     // Named, not looked up: the process may have another default.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     let builder = if options.ignore_tls {
         let algorithms = provider.signature_verification_algorithms;

@@ -31,8 +31,8 @@ pub use mlflow_artifacts_core::*;
 pub use mlflow_artifacts_transfer::*;
 
 /// A registry with every store that comes with the project: `file` (and bare paths), `memory`, and, unless their features are off,
-/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`), `gs` (the feature `gcs`), those of `s3` (`s3`, `r2`, `b2`, `oss`)
-/// and `sftp`.
+/// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`), those of `ftp` (`ftp`, `ftps`), `gs` (the feature `gcs`),
+/// those of `s3` (`s3`, `r2`, `b2`, `oss`) and `sftp`.
 ///
 /// # Panics
 ///
@@ -44,6 +44,8 @@ pub fn default_registry() -> Registry {
     mlflow_artifacts_artifactory::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "azure")]
     mlflow_artifacts_azure::register(&mut registry).expect("every store has schemes of its own");
+    #[cfg(feature = "ftp")]
+    mlflow_artifacts_ftp::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "gcs")]
     mlflow_artifacts_gcs::register(&mut registry).expect("every store has schemes of its own");
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
@@ -66,7 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(all(feature = "artifactory", feature = "azure", feature = "gcs", feature = "s3", feature = "sftp"))]
+    #[cfg(all(
+        feature = "artifactory",
+        feature = "azure",
+        feature = "ftp",
+        feature = "gcs",
+        feature = "s3",
+        feature = "sftp"
+    ))]
     fn the_schemes_that_come_with_the_project() {
         let schemes: Vec<_> = default_registry().schemes().collect();
         let expected = [
@@ -75,6 +84,8 @@ mod tests {
             "artifactory",
             "b2",
             "file",
+            "ftp",
+            "ftps",
             "gs",
             "memory",
             "oss",

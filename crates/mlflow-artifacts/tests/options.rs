@@ -1,6 +1,13 @@
 //! OPTIONS.md is what the stores say of their options. `MLFLOW_ARTIFACTS_WRITE_OPTIONS=1 cargo test --test options` writes it.
 
-#![cfg(all(feature = "artifactory", feature = "azure", feature = "gcs", feature = "s3", feature = "sftp"))]
+#![cfg(all(
+    feature = "artifactory",
+    feature = "azure",
+    feature = "ftp",
+    feature = "gcs",
+    feature = "s3",
+    feature = "sftp"
+))]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,11 +4,12 @@
 
 use std::io::Read as _;
 
-use test_servers::OpenSsh;
+use test_servers::{FtpSecurity, OpenSsh, Vsftpd};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ssh = OpenSsh::start();
     let root = ssh.root();
+    let ftp = Vsftpd::start(FtpSecurity::Plain, &[]);
     let told = serde_json::json!({
         "sftp": {
             "port": ssh.address().port(),
@@ -17,6 +18,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "known_hosts": ssh.known_hosts(),
             "directory": root,
             "path": root,
+        },
+        "ftp": {
+            "port": ftp.address().port(),
+            "user": ftp.user(),
+            "password": ftp.password(),
+            "directory": ftp.files(),
+            "path": ftp.root(),
         },
     });
     println!("{told}");

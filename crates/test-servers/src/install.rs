@@ -34,6 +34,28 @@ pub(crate) fn installed(name: &str, wanted: &str, install: impl FnOnce(&Path)) -
     directory
 }
 
+/// The directory that Debian's packages are unpacked in, without being installed: Debian's archive names their versions, and nothing of
+/// this machine changes.
+pub(crate) fn unpacked(name: &str, packages: &[&str]) -> PathBuf {
+    installed(name, &packages.join(" "), |directory| unpack(directory, packages))
+}
+
+/// Debian's archive names the versions; nothing of the machine changes.
+pub(crate) fn unpack(directory: &Path, packages: &[&str]) {
+    let download = || {
+        let mut command = Command::new("apt-get");
+        command.args(["download", "--quiet"]).args(packages).current_dir(directory);
+        command
+    };
+    // Lists that are old name versions that are gone.
+    if !download().output().is_ok_and(|output| output.status.success()) {
+        run(Command::new("apt-get").args(["update", "--quiet"]));
+        run(&mut download());
+    }
+    let extract = "for package in *.deb; do dpkg --extract \"$package\" . && rm \"$package\" || exit 1; done";
+    run(Command::new("sh").args(["-c", extract]).current_dir(directory));
+}
+
 /// Runs a step of an installation. One that fails is a panic with what it printed.
 pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));

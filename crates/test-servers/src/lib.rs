@@ -15,6 +15,8 @@
 //! | [`Nfs`] | Linux's own NFS, server and client, in a Linux of its own |
 //! | [`OpenSsh`] | OpenSSH's server, and [`SshAgent`] its agent |
 //! | [`AsyncSsh`] | asyncssh, which asks questions and can do without OpenSSH's extensions |
+//! | [`Proftpd`], [`Vsftpd`], [`PureFtpd`] | servers of FTP as they are run in production, with and without TLS |
+//! | [`Pyftpdlib`] | a server of FTP that lists as old ones do |
 //! | [`Recorder`] | a proxy before any of them |
 //! | [`Terminator`] | TLS before any of them |
 
@@ -25,8 +27,10 @@
 
 mod asyncssh;
 mod azurite;
+mod certificate;
 mod connection;
 mod fault;
+mod ftp;
 mod gcs;
 mod hosted;
 mod install;
@@ -44,6 +48,7 @@ mod terminator;
 pub use asyncssh::AsyncSsh;
 pub use azurite::Azurite;
 pub use fault::{Effect, Fault};
+pub use ftp::{FtpHabit, FtpSecurity, FtpServer, Proftpd, PureFtpd, Pyftpdlib, Vsftpd};
 pub use gcs::Gcs;
 pub use keys::Keys;
 pub use moto::Moto;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::install::{installed, run};
+use crate::install::{installed, run, unpack};
 use crate::process::within_script;
 
 /// User-Mode Linux of Debian, what serves and mounts NFS, what shapes the network, and their libraries.
@@ -59,13 +59,8 @@ impl Nfs {
     }
 }
 
-/// Nothing of the machine changes.
 fn install(directory: &Path) {
-    run(Command::new("apt-get").args(["update", "--quiet"]));
-    // It complains of a directory that only root can read, and goes on as root.
-    run(Command::new("apt-get").arg("download").args(PACKAGES).current_dir(directory));
-    let unpack = "for package in *.deb; do dpkg --extract \"$package\" . && rm \"$package\" || exit 1; done";
-    run(Command::new("sh").args(["-c", unpack]).current_dir(directory));
+    unpack(directory, &PACKAGES);
     let source = directory.join("floating_point.c");
     std::fs::write(&source, FLOATING_POINT).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let library = directory.join("floating_point.so");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::install::{installed, run};
+use crate::install::{run, unpacked};
 use crate::process::{Process, within_script};
 
 /// Debian's packages that are unpacked, not installed: an installed server would listen to everybody.
@@ -44,7 +44,7 @@ impl OpenSsh {
 
     /// Starts one whose configuration begins with these lines, which go before the usual ones.
     pub fn start_with(configuration: &str) -> Self {
-        let programs = installed("openssh", &PACKAGES.join(" "), unpack);
+        let programs = unpacked("openssh", &PACKAGES);
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for sshd: {error}"));
         prepare(directory.path(), configuration);
         let process = Process::start("unshare".as_ref(), |command, port| {
@@ -126,25 +126,6 @@ impl OpenSsh {
 fn arguments(command: &mut Command, programs: &Path, directory: &Path, port: u16) {
     command.args(["--mount", "--pid", "--fork", "--kill-child", "bash"]).arg(directory.join("serve.sh"));
     command.arg(programs).arg(directory).arg(port.to_string());
-}
-
-/// Debian's archive names the versions.
-fn unpack(directory: &Path) {
-    let download = || {
-        let mut command = Command::new("apt-get");
-        command.args(["download", "--quiet"]).args(PACKAGES).current_dir(directory);
-        command
-    };
-    if !download().output().is_ok_and(|output| output.status.success()) {
-        run(Command::new("apt-get").args(["update", "--quiet"]));
-        run(&mut download());
-    }
-    let entries = std::fs::read_dir(directory).unwrap_or_else(|error| panic!("no packages: {error}"));
-    for package in entries.flatten().map(|entry| entry.path()) {
-        if package.extension().is_some_and(|extension| extension == "deb") {
-            run(Command::new("dpkg").arg("-x").arg(package).arg(directory));
-        }
-    }
 }
 
 fn prepare(directory: &Path, configuration: &str) {

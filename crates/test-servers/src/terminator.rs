@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::certificate::Identity;
 use crate::hosted::Hosted;
 
 /// A server of HTTPS that passes on what it decrypts. Its certificate, for `127.0.0.1`, is of an authority that nobody knows but who
@@ -28,8 +28,9 @@ impl Terminator {
     pub fn before(upstream: SocketAddr) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for TLS: {error}"));
         let bundle = directory.path().join("authority.pem");
-        let acceptor =
-            acceptor(&bundle).unwrap_or_else(|error| panic!("no certificate can be made: {error}"));
+        let identity = Identity::new();
+        identity.write_bundle(&bundle);
+        let acceptor = acceptor(&identity).unwrap_or_else(|error| panic!("no TLS can be set up: {error}"));
         let hosted = Hosted::start("terminator", move |listener| serve(listener, acceptor, upstream));
         Terminator { hosted, bundle, _directory: directory }
     }
@@ -45,20 +46,14 @@ impl Terminator {
     }
 }
 
-fn acceptor(bundle: &Path) -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
-    let mut authority = CertificateParams::new(Vec::new())?;
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-    std::fs::write(bundle, authority.pem())?;
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
+fn acceptor(identity: &Identity) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            vec![identity.certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(identity.key.serialize_der()).into(),
         )?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

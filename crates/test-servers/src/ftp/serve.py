@@ -1,0 +1,39 @@
+"""An FTP server with the habits of others: serve.py DIRECTORY PORT PASSWORD HABIT."""
+
+import sys
+import time
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.filesystems import AbstractedFS
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+
+MODERN_COMMANDS = ["EPSV", "EPRT", "FEAT", "MLSD", "MLST", "OPTS"]
+
+
+class DosFileSystem(AbstractedFS):
+    def format_list(self, basedir, listing, ignore_err=True):
+        for name in listing:
+            facts = self.stat(f"{basedir}/{name}")
+            when = time.strftime("%m-%d-%y  %I:%M%p", time.localtime(facts.st_mtime))
+            size = f"{'<DIR>':<15}" if self.isdir(f"{basedir}/{name}") else f"{facts.st_size:>15}"
+            yield f"{when}  {size} {name}\r\n".encode()
+
+
+class DosHandler(FTPHandler):
+    abstracted_fs = DosFileSystem
+
+    def ftp_LIST(self, path):
+        # DOS knows no switches: what follows is a name.
+        line = self.fs.ftp2fs(path) if path else path
+        return super().ftp_LIST(line)
+
+
+directory, port, password, habit = sys.argv[1:]
+authorizer = DummyAuthorizer()
+authorizer.add_user("tester", password, directory, perm="elradfmwMT")
+handler = DosHandler if habit == "dos" else FTPHandler
+handler.authorizer = authorizer
+if habit != "modern":
+    handler.proto_cmds = {name: rest for name, rest in handler.proto_cmds.items() if name not in MODERN_COMMANDS}
+FTPServer(("127.0.0.1", int(port)), handler).serve_forever()
