@@ -75,7 +75,12 @@ class Bench:
         key = os.path.join(directory, "key")
         shutil.copyfile(self.sftp["key"], key)
         os.chmod(key, 0o600)
-        shutil.copyfile(self.sftp["known_hosts"], os.path.join(directory, "known_hosts"))
+        with open(self.sftp["known_hosts"], encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        # pysftp looks a host up without its port.
+        lines += [f"127.0.0.1 {line.partition(' ')[2]}" for line in lines]
+        with open(os.path.join(directory, "known_hosts"), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
         with open(os.path.join(directory, "config"), "w", encoding="utf-8") as file:
             file.write(f"Host 127.0.0.1\n  Port {self.sftp['port']}\n  User {self.sftp['user']}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
             file.write(f"  UserKnownHostsFile {directory}/known_hosts\n")
