@@ -7,7 +7,7 @@ use crate::library::{self, Library};
 use crate::process::{Failure, Outcome, cargo, command, fail, output};
 
 /// Larger than this it must not become without somebody deciding so.
-const LIMIT: u64 = 20 << 20;
+const LIMIT: u64 = 24 << 20;
 
 /// A crate with less than this does not get a row of its own.
 const WORTH_A_ROW: u64 = 20 << 10;

@@ -9,7 +9,7 @@ use mlflow_artifacts_core::{
 };
 
 /// How much is handed over at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 1 << 20;
 
 /// What is to be written.
 pub(crate) enum Content {

@@ -30,7 +30,7 @@ impl Observer for Counter {
 #[tokio::test(start_paused = true)]
 async fn an_upload_goes_on_where_the_connection_broke() -> Result<()> {
     let place = place();
-    let content = random_bytes(1, 2_000_000);
+    let content = random_bytes(1, 8_000_000);
     let file = place.directory.path().join("source");
     fs::write(&file, &content).unwrap();
     for body in [PutBody::Bytes(content.clone()), PutBody::File(file)] {
@@ -40,12 +40,12 @@ async fn an_upload_goes_on_where_the_connection_broke() -> Result<()> {
         let digest = Some(Digest::of(DigestAlgorithm::Sha256, &content));
         let options = PutOptions { observer: Some(counter.clone()), digest, ..PutOptions::default() };
         let outcome = place.store.put(&path("a/file"), body, options).await?;
-        assert_eq!((outcome.size, outcome.digest), (2_000_000, digest));
-        assert_eq!(counter.0.load(Ordering::Relaxed), 2_000_000, "no byte is counted twice");
+        assert_eq!((outcome.size, outcome.digest), (8_000_000, digest));
+        assert_eq!(counter.0.load(Ordering::Relaxed), 8_000_000, "no byte is counted twice");
         assert_eq!(place.store.get_bytes(&path("a/file")).await?, content);
         assert_eq!(names(&place.directory.path().join("root/a")), ["file"]);
     }
-    assert!(place.server.log.lock().unwrap().iter().any(|line| line.starts_with("write 1310720 ")));
+    assert!(place.server.log.lock().unwrap().iter().any(|line| line.starts_with("write 5242880 ")));
     Ok(())
 }
 
@@ -53,7 +53,7 @@ async fn an_upload_goes_on_where_the_connection_broke() -> Result<()> {
 async fn an_upload_that_never_gets_on_ends() {
     let place = place();
     place.server.break_after(&[0; 20]);
-    let failed = place.store.put_bytes(&path("file"), random_bytes(1, 500_000)).await.unwrap_err();
+    let failed = place.store.put_bytes(&path("file"), random_bytes(1, 3_000_000)).await.unwrap_err();
     assert_eq!(
         (failed.kind(), failed.retry(), failed.attempts()),
         (ErrorKind::Connection, Retry::Exhausted, 4)
