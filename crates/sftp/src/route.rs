@@ -72,7 +72,7 @@ pub(crate) fn route(settings: &Settings) -> Result<Vec<Hop>> {
 }
 
 /// A host as somebody names it.
-struct Named {
+pub(crate) struct Named {
     host: String,
     port: Option<u16>,
     user: Option<String>,
@@ -80,7 +80,7 @@ struct Named {
 
 impl Named {
     /// `[user@]host[:port]`, as `ProxyJump` has it.
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let refused = || {
             Error::new(ErrorKind::InvalidConfig, format!("{text:?} of ProxyJump names no host"))
                 .with_help("write ProxyJump [user@]host[:port] in the SSH configuration")
