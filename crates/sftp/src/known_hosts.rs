@@ -14,6 +14,8 @@ use sha1::Sha1;
 
 use crate::pattern::any_matches;
 
+/// The file of the whole machine, which is read and never written.
+pub(crate) const MACHINES_FILE: &str = "/etc/ssh/ssh_known_hosts";
 /// The port whose servers are known by their name alone.
 const USUAL_PORT: u16 = 22;
 
@@ -58,10 +60,11 @@ enum Marker {
 }
 
 impl KnownHost {
-    /// What the files say of a server. The first of them is where a new key is written down. Files that are not there say
+    /// What the files say of a server. The first of them is where a new key is written down, unless it is
+    /// the machine's. Files that are not there say
     /// nothing; one that cannot be read is an error.
     pub(crate) fn read(host: &str, port: u16, files: &[PathBuf]) -> Result<Self> {
-        let record = files.first().cloned();
+        let record = files.first().filter(|file| *file != Path::new(MACHINES_FILE)).cloned();
         let mut known =
             KnownHost { host: host.to_owned(), port, lines: Vec::new(), record, files: files.to_vec() };
         for file in files {
