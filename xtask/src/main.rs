@@ -8,6 +8,7 @@ mod demo;
 mod dist;
 mod emulator;
 mod examples;
+mod fuzz;
 mod header;
 mod install;
 mod library;
@@ -84,6 +85,12 @@ enum Task {
     Released,
     /// Run the tests of the C interface under sanitizers that see both Rust and C.
     Sanitize,
+    /// Feed the parsers of what others wrote with what no one writes.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(default_value_t = 60)]
+        seconds: u32,
+    },
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
@@ -119,6 +126,9 @@ fn main() {
             released::run().map(|passed| println!("{passed} checks of released versions passed"))
         }
         Task::Sanitize => sanitize::run_all().map(|passed| println!("{passed} runs under sanitizers passed")),
+        Task::Fuzz { seconds } => {
+            fuzz::run_all(seconds).map(|passed| println!("{passed} fuzz targets found nothing"))
+        }
         Task::Demo => demo::run(),
         Task::Test => suite::run_all(),
         Task::Bench { part: None, dry_run } => bench::run_all(dry_run),

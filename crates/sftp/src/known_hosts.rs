@@ -14,6 +14,8 @@ use sha1::Sha1;
 
 use crate::pattern::any_matches;
 
+/// The file of the whole machine, which is read and never written.
+pub(crate) const MACHINES_FILE: &str = "/etc/ssh/ssh_known_hosts";
 /// The port whose servers are known by their name alone.
 const USUAL_PORT: u16 = 22;
 
@@ -58,25 +60,32 @@ enum Marker {
 }
 
 impl KnownHost {
-    /// What the files say of a server. The first of them is where a new key is written down. Files that are not there say
+    /// What the files say of a server. The first of them is where a new key is written down, unless it is
+    /// the machine's. Files that are not there say
     /// nothing; one that cannot be read is an error.
     pub(crate) fn read(host: &str, port: u16, files: &[PathBuf]) -> Result<Self> {
-        let mut lines = Vec::new();
+        let record = files.first().filter(|file| *file != Path::new(MACHINES_FILE)).cloned();
+        let mut known =
+            KnownHost { host: host.to_owned(), port, lines: Vec::new(), record, files: files.to_vec() };
         for file in files {
-            let text = match std::fs::read(file) {
-                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => continue,
+            match std::fs::read(file) {
+                Ok(bytes) => known.take(&String::from_utf8_lossy(&bytes), file),
+                Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {}
                 Err(error) => {
                     return Err(Error::new(ErrorKind::InvalidConfig, "the known hosts cannot be read")
                         .with_path(file.display())
                         .with_source(error));
                 }
-            };
-            let numbered = text.lines().enumerate();
-            lines.extend(numbered.filter_map(|(index, line)| parse(line, host, port, file, index + 1)));
+            }
         }
-        let files = files.to_vec();
-        Ok(KnownHost { host: host.to_owned(), port, lines, record: files.first().cloned(), files })
+        Ok(known)
+    }
+
+    /// Takes what the text of a file says of the server.
+    pub(crate) fn take(&mut self, text: &str, file: &Path) {
+        let numbered = text.lines().enumerate();
+        let lines = numbered.filter_map(|(index, line)| parse(line, &self.host, self.port, file, index + 1));
+        self.lines.extend(lines);
     }
 
     /// The algorithms of host keys to ask for, those first by which the server is known: a server has several keys, and one that

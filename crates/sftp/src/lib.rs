@@ -35,6 +35,9 @@ mod config;
 mod connection;
 mod error;
 mod file;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod known_hosts;
 mod list;
 mod packet;

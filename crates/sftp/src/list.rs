@@ -30,7 +30,8 @@ pub(crate) async fn list(lease: Lease, path: &str) -> Result<Vec<Child>> {
     }
 }
 
-fn child(told: Name) -> Option<Child> {
+/// `None` for what is no child that can be told.
+pub(crate) fn child(told: Name) -> Option<Child> {
     let name = String::from_utf8(told.bytes.into()).ok()?;
     if matches!(name.as_str(), "." | "..") {
         return None;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Secret};
 
 use crate::config::{Settings, without_brackets};
-use crate::known_hosts::Unknown;
+use crate::known_hosts::{MACHINES_FILE, Unknown};
 use crate::ssh_config::{self, HostConfig, Proxy, Query, Strict, Tokens};
 
 const USUAL_PORT: u16 = 22;
@@ -72,7 +72,7 @@ pub(crate) fn route(settings: &Settings) -> Result<Vec<Hop>> {
 }
 
 /// A host as somebody names it.
-struct Named {
+pub(crate) struct Named {
     host: String,
     port: Option<u16>,
     user: Option<String>,
@@ -80,7 +80,7 @@ struct Named {
 
 impl Named {
     /// `[user@]host[:port]`, as `ProxyJump` has it.
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let refused = || {
             Error::new(ErrorKind::InvalidConfig, format!("{text:?} of ProxyJump names no host"))
                 .with_help("write ProxyJump [user@]host[:port] in the SSH configuration")
@@ -206,7 +206,7 @@ fn known_hosts(settings: &Settings, found: &HostConfig, tokens: &Tokens<'_>) -> 
             directory.iter().flat_map(|directory| names.map(|name| directory.join(name))).collect()
         }
     };
-    files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+    files.push(PathBuf::from(MACHINES_FILE));
     Ok(files)
 }
 

@@ -54,8 +54,12 @@ impl SftpServer {
         // Sent together: nobody finds neither of them for longer than the server needs.
         let removed = requests.send(&Request::Remove { path: to });
         let renamed = requests.send(&Request::Rename { from, to });
-        removed.done(DOING).await?;
-        renamed.done(DOING).await
+        let removed = removed.done(DOING).await;
+        renamed.done(DOING).await.map_err(|error| match removed {
+            // What somebody else removed meanwhile was not in the way.
+            Err(refused) if refused.kind() != ErrorKind::NotFound => refused,
+            _ => error,
+        })
     }
 
     /// Renames unless there is something.

@@ -317,10 +317,15 @@ async fn receive(
     let mut take = |piece: Bytes| -> Result<(), Malformed> {
         packets.push(piece);
         while let Some(packet) = packets.next()? {
-            match first.take() {
+            if first.is_none() {
+                requests.accept(packet)?;
+                continue;
+            }
+            // Whoever waits for it is told why it does not come, so it is kept until it is understood.
+            let told = packet::version(packet)?;
+            if let Some(first) = first.take() {
                 // Who asked for it may be gone, and the session with it.
-                Some(first) => drop(first.send(packet::version(packet)?)),
-                None => requests.accept(packet)?,
+                let _ = first.send(told);
             }
         }
         Ok(())

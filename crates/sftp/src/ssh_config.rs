@@ -64,6 +64,14 @@ pub(crate) fn read(query: &Query<'_>, files: &[PathBuf]) -> Result<HostConfig> {
     Ok(evaluation.found)
 }
 
+/// Reads what a text says of a host. Files that it includes are refused: nothing of this machine is read.
+#[cfg(fuzzing)]
+pub(crate) fn read_text(query: &Query<'_>, text: &str) -> Result<HostConfig> {
+    let mut evaluation = Evaluation { query, found: HostConfig::default() };
+    evaluation.text(text, Path::new("config"), true, DEEPEST)?;
+    Ok(evaluation.found)
+}
+
 struct Evaluation<'a> {
     query: &'a Query<'a>,
     found: HostConfig,

@@ -316,3 +316,21 @@ async fn what_can_be_told_of_a_server_is_told() {
     assert!(get("extensions").contains("posix-rename@openssh.com"));
     assert!(!format!("{told:?}").contains(server.password()));
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_everything_as_it_was() {
+    let server = OpenSsh::start_on_small_disk();
+    let store = open(&uri(&server, &server.root()), &config_with_key(&server)).unwrap();
+    let (old, new) = (ArtifactPath::parse("old").unwrap(), ArtifactPath::parse("new/file").unwrap());
+    store.put_bytes(&old, vec![1; 300 << 10].into()).await.unwrap();
+    for path in [&old, &new] {
+        let error = store.put_bytes(path, vec![2; 2 << 20].into()).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::NoSpace, Retry::Never), "{error}");
+        assert!(error.to_string().contains("free some space"), "{error}");
+    }
+    let found = store.list_all(&ArtifactPath::root(), ListOptions { recursive: true }).await.unwrap();
+    assert_eq!(found.iter().map(|meta| meta.path.to_string()).collect::<Vec<_>>(), ["old"]);
+    assert_eq!(store.get_bytes(&old).await.unwrap(), vec![1; 300 << 10]);
+    // What was begun takes no space any more.
+    store.put_bytes(&new, vec![3; 600 << 10].into()).await.unwrap();
+}

@@ -9,6 +9,9 @@ for file in passwd group shadow; do
 done
 mount -t tmpfs tmpfs /run
 mkdir /run/sshd
+if [ -e "$directory/small" ]; then
+    mount -t tmpfs -o size=1m,mode=777 tmpfs "$directory/files"
+fi
 
 export LD_LIBRARY_PATH
 LD_LIBRARY_PATH=$(echo "$programs"/usr/lib/*-linux-gnu)

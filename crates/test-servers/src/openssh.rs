@@ -44,9 +44,18 @@ impl OpenSsh {
 
     /// Starts one whose configuration begins with these lines, which go before the usual ones.
     pub fn start_with(configuration: &str) -> Self {
+        Self::start_in(directory_for(configuration))
+    }
+
+    /// Starts one whose user's files are on a disk of 1 MiB, which nobody but the server sees.
+    pub fn start_on_small_disk() -> Self {
+        let directory = directory_for("");
+        write(&directory.path().join("small"), "");
+        Self::start_in(directory)
+    }
+
+    fn start_in(directory: TempDir) -> Self {
         let programs = unpacked("openssh", &PACKAGES);
-        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for sshd: {error}"));
-        prepare(directory.path(), configuration);
         let process = Process::start("unshare".as_ref(), |command, port| {
             arguments(command, &programs, directory.path(), port);
         });
@@ -126,6 +135,13 @@ impl OpenSsh {
 fn arguments(command: &mut Command, programs: &Path, directory: &Path, port: u16) {
     command.args(["--mount", "--pid", "--fork", "--kill-child", "bash"]).arg(directory.join("serve.sh"));
     command.arg(programs).arg(directory).arg(port.to_string());
+}
+
+/// Everything that a server needs.
+fn directory_for(configuration: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for sshd: {error}"));
+    prepare(directory.path(), configuration);
+    directory
 }
 
 fn prepare(directory: &Path, configuration: &str) {

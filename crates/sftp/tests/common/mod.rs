@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test file uses everything")]
 
+pub(crate) mod scripted;
+
 use std::path::Path;
 
 use mlflow_artifacts_core::{EnvSource, Registry, Result, SharedStore, StoreConfig};
