@@ -36,8 +36,10 @@ mod deadline;
 mod dial;
 mod error;
 mod features;
+#[cfg(fuzzing)]
 #[doc(hidden)]
-pub mod listing;
+pub mod fuzz;
+mod listing;
 mod look;
 mod pool;
 mod read;

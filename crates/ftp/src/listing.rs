@@ -9,7 +9,7 @@ use mlflow_artifacts_file_server::{Child, Entry, EntryKind};
 
 /// What a line of a listing says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// Something stands in the directory.
     Child(Child),
     /// The directory itself: `.`.
@@ -20,10 +20,10 @@ pub enum Line {
 
 /// A line in no form that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
+pub(crate) struct Unreadable;
 
 /// Reads a line of MLSD: facts, a space, the name.
-pub fn machine_line(line: &[u8]) -> Result<Line, Unreadable> {
+pub(crate) fn machine_line(line: &[u8]) -> Result<Line, Unreadable> {
     if line.is_empty() {
         return Ok(Line::Other);
     }
@@ -32,12 +32,12 @@ pub fn machine_line(line: &[u8]) -> Result<Line, Unreadable> {
     match facts.kind.ok_or(Unreadable)? {
         FactKind::Itself => Ok(Line::Itself),
         FactKind::Parent => Ok(Line::Other),
-        FactKind::Entry(kind) => Ok(child(&line[space + 1..], facts.entry(kind))),
+        FactKind::Entry(kind) => child(&line[space + 1..], facts.entry(kind)),
     }
 }
 
 /// Reads the answer to MLST: the one line of it that begins with a space holds the facts.
-pub fn machine_entry(lines: &[String]) -> Result<Entry, Unreadable> {
+pub(crate) fn machine_entry(lines: &[String]) -> Result<Entry, Unreadable> {
     let line = lines.iter().find(|line| line.starts_with(' ') && line.contains('=')).ok_or(Unreadable)?;
     let facts = line.trim_start().split(' ').next().unwrap_or_default();
     let facts = Facts::parse(facts.as_bytes())?;
@@ -97,7 +97,7 @@ fn kind_of(value: &str) -> FactKind {
 }
 
 /// Reads a time as MLSD and MDTM have it: `YYYYMMDDHHMMSS`, perhaps with a fraction, in UTC.
-pub fn time(text: &str) -> Option<SystemTime> {
+pub(crate) fn time(text: &str) -> Option<SystemTime> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.len() != 14 || !whole.bytes().chain(fraction.bytes()).all(|digit| digit.is_ascii_digit()) {
         return None;
@@ -119,7 +119,7 @@ pub fn time(text: &str) -> Option<SystemTime> {
 }
 
 /// Reads a line of LIST. Its times are in nobody knows whose zone, and mostly without seconds: they are left out.
-pub fn list_line(line: &[u8]) -> Result<Line, Unreadable> {
+pub(crate) fn list_line(line: &[u8]) -> Result<Line, Unreadable> {
     let is_headline = || {
         let number = line.strip_prefix(b"total ");
         number.is_some_and(|number| number.trim_ascii().iter().all(u8::is_ascii_digit))
@@ -155,7 +155,7 @@ fn unix_line(line: &[u8]) -> Option<Line> {
     // One space: what follows it is the name's.
     let name = line.get(end + 1..)?;
     let name = if kind == EntryKind::Link { before(name, b" -> ") } else { name };
-    Some(child(name, Entry { kind, size, modified: None }))
+    child(name, Entry { kind, size, modified: None }).ok()
 }
 
 /// `rwxr-xr-x` behind the kind, perhaps with a mark of access lists.
@@ -196,7 +196,7 @@ fn dos_line(line: &[u8]) -> Option<Line> {
         _ => rest.trim_ascii_start(),
     };
     let name = if kind == EntryKind::Link { before(name, b" [") } else { name };
-    Some(child(name, Entry { kind, size, modified: None }))
+    child(name, Entry { kind, size, modified: None }).ok()
 }
 
 /// Where the columns of a line begin and end.
@@ -230,11 +230,12 @@ fn before<'a>(name: &'a [u8], mark: &[u8]) -> &'a [u8] {
     &name[..end.unwrap_or(name.len())]
 }
 
-fn child(name: &[u8], entry: Entry) -> Line {
+fn child(name: &[u8], entry: Entry) -> Result<Line, Unreadable> {
     match str::from_utf8(name) {
-        Ok(".") => Line::Itself,
-        Ok("..") | Err(_) => Line::Other,
-        Ok(name) => Line::Child(Child { name: name.to_owned(), entry }),
+        Ok("") => Err(Unreadable),
+        Ok(".") => Ok(Line::Itself),
+        Ok("..") | Err(_) => Ok(Line::Other),
+        Ok(name) => Ok(Line::Child(Child { name: name.to_owned(), entry })),
     }
 }
 
