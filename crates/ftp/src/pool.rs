@@ -171,7 +171,8 @@ impl Pool {
 fn all_wait() -> Error {
     let message = "no connection becomes free: all wait for what was read to be taken, or for more to write";
     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Exhausted).with_help(
-        "raise the option connections, which must be more than 1 to copy within a server, or end the downloads that nobody reads",
+        "raise the option connections, which must be more than 1 to copy within a server, or end the \
+         downloads that nobody reads",
     )
 }
 

@@ -177,24 +177,19 @@ async fn no_line_ends_a_command() {
     for name in ["a\r\nDELE b", "a\nb", "a\0b"] {
         let Err(error) = ArtifactPath::parse(name) else { panic!("{name:?} is a path") };
         assert_eq!(error.kind(), ErrorKind::InvalidPath);
-        let uri = format!("{}%0d%0aDELE%20b", server.uri());
-        assert_eq!(open(&uri, &StoreConfig::new()).unwrap_err().kind(), ErrorKind::InvalidUri);
     }
+    let uri = format!("{}%0d%0aDELE%20b", server.uri());
+    assert_eq!(open(&uri, &StoreConfig::new()).unwrap_err().kind(), ErrorKind::InvalidUri);
 }
 
 #[tokio::test]
 async fn listings_that_cannot_be_read_are_refused() {
-    for line in ["", "x", "size=1; a", "type=file;size=-1; a", "type=file;size=99999999999999999999; a"] {
+    for line in ["x", "size=1; a", "type=file;size=-1; a", "type=file;size=99999999999999999999; a"] {
         let server = Scripted::start();
         server.on("MLSD", 1, Act::Send(format!("{line}\r\n").into_bytes(), 1));
-        let listed = list(&server).await;
-        if line.is_empty() {
-            assert_eq!(listed.unwrap(), [""; 0]);
-        } else {
-            let error = listed.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Protocol, "{line}: {error}");
-            assert!(error.to_string().contains("MLSD"), "{error}");
-        }
+        let error = list(&server).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{line}: {error}");
+        assert!(error.to_string().contains("MLSD"), "{error}");
     }
 }
 

@@ -97,7 +97,7 @@ async fn trees_survive_a_restart_of_vsftpd() {
     trees_survive_a_restart(Vsftpd::start(FtpSecurity::Plain, &[])).await;
 }
 
-/// Puts a file where the server already has done the first steps, and looks whether it is there and nothing else.
+/// Puts a file, and looks whether it is there and nothing else.
 async fn put(server: &Scripted, store: &SharedStore) -> Result<(), Error> {
     store.put_bytes(&path("file"), content(SIZE)).await?;
     assert!(server.content("file").unwrap() == content(SIZE));
@@ -251,9 +251,8 @@ async fn a_full_server_is_told_and_left_clean() {
 
 #[tokio::test]
 async fn silence_is_not_waited_for_without_end() {
-    let stores = |server: &Scripted| {
-        server.store_with(StoreConfig::new().with("retries", "0").with("read_timeout", "1"))
-    };
+    let config = StoreConfig::new().with("retries", "0").with("read_timeout", "1");
+    // More than any buffer takes.
     let large = 64 << 20;
     for (verb, act) in [
         ("", Act::Silence),
@@ -267,7 +266,7 @@ async fn silence_is_not_waited_for_without_end() {
         server.put("file", &content(SIZE));
         server.on(verb, 1, act.clone());
         let begin = Instant::now();
-        let store = stores(&server);
+        let store = server.store_with(config.clone());
         let error = match verb {
             "STOR" => store.put_bytes(&path("large"), Bytes::from(vec![1; large])).await.unwrap_err(),
             _ => get(&store).await.unwrap_err(),
