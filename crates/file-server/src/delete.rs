@@ -12,7 +12,7 @@ use crate::{EntryKind, MAX_DEPTH};
 const ATTEMPTS: usize = 64;
 
 /// How often a directory is found empty that cannot be removed, before that is believed.
-const LOOKS: usize = 8;
+const LOOKS: usize = 16;
 
 /// One deletion.
 pub(crate) struct Deletion<'a> {
