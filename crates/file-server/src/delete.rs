@@ -11,6 +11,9 @@ use crate::{EntryKind, MAX_DEPTH};
 /// How often a deletion begins again when somebody else keeps writing.
 const ATTEMPTS: usize = 64;
 
+/// How often a directory is found empty that cannot be removed, before that is believed.
+const LOOKS: usize = 16;
+
 /// One deletion.
 pub(crate) struct Deletion<'a> {
     remote: &'a Remote,
@@ -79,15 +82,13 @@ impl<'a> Deletion<'a> {
             });
             stream::iter(files).buffer_unordered(DELETIONS_AT_ONCE).try_collect::<()>().await?;
             for directory in directories {
-                self.tree(&child(place, &directory.name), depth + 1).await?;
+                let directory = child(place, &directory.name);
+                // Some servers show a symbolic link as the directory that it leads to, which must stay as it is.
+                if self.file(&directory).await?.is_some() {
+                    self.tree(&directory, depth + 1).await?;
+                }
             }
-            // One that is not empty has been written to meanwhile: the caller looks.
-            let removed = self.remote.patience.repeat(|| self.remote.server.remove_directory(place)).await;
-            match removed {
-                Err(error) if error.retry() != Retry::Never => Err(error),
-                Err(error) => self.emptied(place, depth, error).await,
-                Ok(()) => Ok(()),
-            }
+            self.emptied(place, depth).await
         };
         remove.boxed()
     }
@@ -103,11 +104,25 @@ impl<'a> Deletion<'a> {
         }
     }
 
-    /// Fails with `error` if a directory that could not be removed has nothing in it and is not the one that was asked for.
-    async fn emptied(&self, place: &str, depth: usize, error: Error) -> Result<()> {
-        match self.remote.children(place).await? {
-            Some(children) if children.is_empty() && depth > 0 => Err(error),
-            _ => Ok(()),
+    /// Removes a directory that was emptied. One that has been written to meanwhile may stay, and so may the one that was asked for: the
+    /// caller looks.
+    async fn emptied(&self, place: &str, depth: usize) -> Result<()> {
+        let mut attempts = 0;
+        loop {
+            let removed = self.remote.patience.repeat(|| self.remote.server.remove_directory(place)).await;
+            let Err(error) = removed else { return Ok(()) };
+            if error.retry() != Retry::Never {
+                return Err(error);
+            }
+            let is_empty = self.remote.children(place).await?.is_some_and(|children| children.is_empty());
+            if !is_empty || depth == 0 {
+                return Ok(());
+            }
+            // What it had in it may be gone again.
+            attempts += 1;
+            if attempts == LOOKS {
+                return Err(error);
+            }
         }
     }
 }

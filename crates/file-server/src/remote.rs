@@ -84,8 +84,8 @@ impl Remote {
     pub(crate) async fn why_not_written(&self, place: &str, error: Error) -> Error {
         match self.find(place).await {
             Ok(Some(entry)) if entry.kind == EntryKind::Directory => is_a_directory(),
-            Ok(Some(_)) => error,
-            _ if self.is_below_a_file(place).await => below_a_file(),
+            Ok(None) | Err(_) if self.is_below_a_file(place).await => below_a_file(),
+            // Whatever stands there is not what was to be written.
             _ if error.kind() == ErrorKind::NotFound => in_a_removed_directory(error),
             _ => error,
         }

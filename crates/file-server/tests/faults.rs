@@ -185,6 +185,21 @@ async fn directories_without_end_are_not_walked_for_ever() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_deletion_does_not_follow_links_that_are_listed_as_directories() -> Result<()> {
+    let place = place();
+    let directory = place.directory.path();
+    fs::create_dir_all(directory.join("root/a/real")).unwrap();
+    fs::create_dir(directory.join("outside")).unwrap();
+    fs::write(directory.join("outside/kept"), "kept").unwrap();
+    std::os::unix::fs::symlink("../../../outside", directory.join("root/a/real/out")).unwrap();
+    place.server.hides_links.store(true, Ordering::Relaxed);
+    assert_eq!(place.store.delete_tree(&path("a")).await?, Deleted::Removed);
+    assert_eq!(names(&directory.join("root")), [""; 0]);
+    assert!(directory.join("outside/kept").is_file());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_put_that_is_dropped_ends_in_order() -> Result<()> {
     let place = place();
     let (stream, _pause) = mlflow_artifacts_testkit::bodies::paused(&random_bytes(1, 100), &Bytes::new(), 10);

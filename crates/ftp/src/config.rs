@@ -47,7 +47,8 @@ pub const KEYS: &[ConfigKey] = &[
         default: Some("8"),
         secret: false,
         in_uri: true,
-        doc: "How many connections may be open at once, each for one file: 1 to 64.",
+        doc: "How many connections may be open at once, each for one file: 1 to 64. One of several is kept free of \
+              reading; copying within a server takes two.",
     },
     ConfigKey::plain(
         "connect_timeout",

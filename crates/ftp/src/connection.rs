@@ -247,7 +247,7 @@ impl Connection {
 
     /// What the server says of a transfer that broke, or else `error`.
     pub(crate) async fn last_words(&mut self, verb: &'static str, error: Error) -> Error {
-        match self.control.reply(LAST_WORDS).await {
+        match self.control.reply(self.last_words_limit()).await {
             Ok(reply) if reply.code >= 400 => refused(verb, "", &reply),
             _ => error,
         }
@@ -256,7 +256,11 @@ impl Connection {
     /// Hears what the server says of a transfer that was ended from here. If that takes long, the session is out of step and not used
     /// again.
     pub(crate) async fn give_up_transfer(&mut self) {
-        let _ = self.control.reply(LAST_WORDS).await;
+        let _ = self.control.reply(self.last_words_limit()).await;
+    }
+
+    fn last_words_limit(&self) -> Duration {
+        LAST_WORDS.min(self.endpoint.read_timeout)
     }
 
     /// Whether it can be used: an answer is asked for if none came for a while.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use mlflow_artifacts_core::{Error, ErrorKind, Result};
+use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use mlflow_artifacts_http::one_line;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
@@ -106,6 +106,13 @@ impl Control {
                 ErrorKind::InvalidPath,
                 "FTP has no way to name what holds a line's end or a NUL",
             ));
+        }
+        if !self.stream.buffer().is_empty() {
+            // It would be taken for the answer to what comes now.
+            self.state = State::Lost;
+            return Err(
+                protocol("the server said something that nobody asked for").with_retry(Retry::Transient)
+            );
         }
         let separator = if argument.is_empty() { "" } else { " " };
         let line = format!("{verb}{separator}{argument}\r\n");

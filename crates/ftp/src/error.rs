@@ -8,7 +8,7 @@ use mlflow_artifacts_http::{one_line, tls_error};
 use crate::reply::Reply;
 
 /// The words by which servers say what 450, 550 and 553 leave open. The first that is found counts.
-const WORDS: [(&str, ErrorKind); 16] = [
+const WORDS: [(&str, ErrorKind); 17] = [
     ("no such file", ErrorKind::NotFound),
     ("not found", ErrorKind::NotFound),
     ("does not exist", ErrorKind::NotFound),
@@ -16,6 +16,7 @@ const WORDS: [(&str, ErrorKind); 16] = [
     ("cannot find", ErrorKind::NotFound),
     ("not a directory", ErrorKind::NotADirectory),
     ("is a directory", ErrorKind::IsADirectory),
+    ("not empty", ErrorKind::Io),
     ("exists", ErrorKind::AlreadyExists),
     ("permission", ErrorKind::PermissionDenied),
     ("denied", ErrorKind::PermissionDenied),
@@ -157,6 +158,7 @@ mod tests {
             ("/no such file: No such file or directory", ErrorKind::NotFound),
             ("/no such file: File exists", ErrorKind::AlreadyExists),
             ("Not a directory", ErrorKind::NotADirectory),
+            ("Directory not empty", ErrorKind::Io),
             ("Disk quota exceeded", ErrorKind::NoSpace),
         ] {
             assert_eq!(told(550, text).0, kind, "{text}");

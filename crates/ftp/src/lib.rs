@@ -11,8 +11,9 @@
 //! - **A transfer** counts when the server has said that it is complete, and a file that was written when the server tells the size that
 //!   was sent.
 //! - **Listings** are MLSD's; where there is none they are LIST's, as Unix and DOS have them. Those tell no usable times.
-//! - **Connections** are kept and used again, as many at once as the option `connections` says and the server allows.
-//!
+//! - **Connections** are kept and used again, as many at once as the option `connections` says and the server allows. One of several is
+//!   kept free of reading, so that what is read can be written to the same server; where that stands still all the same, it fails after
+//!   `read_timeout`.
 //! - **Names** are UTF-8.
 //!
 //! Files and directories: see [`mlflow_artifacts_file_server`].

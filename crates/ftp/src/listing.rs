@@ -196,6 +196,10 @@ fn dos_line(line: &[u8]) -> Option<Line> {
         _ => rest.trim_ascii_start(),
     };
     let name = if kind == EntryKind::Link { before(name, b" [") } else { name };
+    if name.is_empty() {
+        // It is all spaces, as the column before it.
+        return Some(Line::Other);
+    }
     child(name, Entry { kind, size, modified: None }).ok()
 }
 
@@ -286,6 +290,7 @@ mod tests {
             assert_eq!(list_line(line.as_bytes()), Ok(found(name, kind, size)), "{line}");
         }
         assert_eq!(list_line(b"11-21-26  03:00PM  <DIR>  .."), Ok(Line::Other));
+        assert_eq!(list_line(b"11-21-26  03:00PM       <DIR>           "), Ok(Line::Other));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Sessions that are kept for those who come next: each does one thing at a time.
 
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mlflow_artifacts_core::{Error, ErrorKind, Result};
+use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connection::{Connection, Endpoint};
@@ -20,17 +22,32 @@ const ENOUGH_FOR: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Pool {
     endpoint: Arc<Endpoint>,
+    most: usize,
     /// One for each session that may exist.
     permits: Arc<Semaphore>,
+    /// One for each session that may be reading: what is read may be meant for this very server, which then needs a session to write it.
+    readings: Arc<Semaphore>,
     places: Mutex<Places>,
+    turns: Arc<Turns>,
 }
+
+/// Whose turn it is in the sessions that are in use.
+#[derive(Debug, Default)]
+struct Turns {
+    /// In how many it is the caller's: to take what was read, or to give what is to be written.
+    ours: AtomicUsize,
+    /// How often it came to be the caller's.
+    count: AtomicU64,
+}
+
+/// It is the caller's turn for as long as this exists.
+#[derive(Debug)]
+pub(crate) struct OurTurn(Arc<Turns>);
 
 #[derive(Debug, Default)]
 struct Places {
     /// The last one was used last.
     idle: Vec<Connection>,
-    /// How many are in use.
-    used: usize,
     /// What the server would not have, since when.
     refused: Vec<(OwnedSemaphorePermit, Instant)>,
 }
@@ -41,6 +58,7 @@ pub(crate) struct Lease {
     connection: Option<Connection>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
+    reading: Option<OwnedSemaphorePermit>,
 }
 
 impl Pool {
@@ -48,8 +66,11 @@ impl Pool {
     pub(crate) fn new(endpoint: Endpoint, most: usize) -> Arc<Self> {
         Arc::new(Pool {
             endpoint: Arc::new(endpoint),
+            most,
             permits: Arc::new(Semaphore::new(most)),
+            readings: Arc::new(Semaphore::new(most.saturating_sub(1).max(1))),
             places: Mutex::default(),
+            turns: Arc::default(),
         })
     }
 
@@ -61,8 +82,7 @@ impl Pool {
     pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         loop {
             self.places().retire();
-            let permits = Arc::clone(&self.permits);
-            let permit = permits.acquire_owned().await.map_err(|_| Error::cancelled())?;
+            let permit = self.permit(&self.permits).await?;
             if let Some(connection) = self.kept().await {
                 return Ok(self.hand_out(connection, permit));
             }
@@ -74,6 +94,33 @@ impl Pool {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The same to read a file in it.
+    pub(crate) async fn lease_to_read(self: &Arc<Self>) -> Result<Lease> {
+        let reading = self.permit(&self.readings).await?;
+        let mut lease = self.lease().await?;
+        lease.reading = Some(reading);
+        Ok(lease)
+    }
+
+    /// Waits as long as a session may still be given back by itself.
+    async fn permit(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit> {
+        let mut permit = pin!(Arc::clone(permits).acquire_owned());
+        loop {
+            let turns = self.turns.count.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.endpoint.read_timeout, &mut permit).await {
+                Ok(permit) => return permit.map_err(|_| Error::cancelled()),
+                Err(_) if self.stands_still(turns) => return Err(all_wait()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether every session waits for the caller, as they all did when it had been his turn so often.
+    fn stands_still(&self, turns: u64) -> bool {
+        let used = self.used(&self.places());
+        self.turns.ours.load(Ordering::Relaxed) >= used && self.turns.count.load(Ordering::Relaxed) == turns
     }
 
     /// A session that was given back and still works.
@@ -89,14 +136,18 @@ impl Pool {
     }
 
     fn hand_out(self: &Arc<Self>, connection: Connection, permit: OwnedSemaphorePermit) -> Lease {
-        self.places().used += 1;
-        Lease { connection: Some(connection), pool: Arc::clone(self), _permit: permit }
+        Lease { connection: Some(connection), pool: Arc::clone(self), _permit: permit, reading: None }
     }
 
-    /// Gets by with fewer sessions for a while, if there is one at all.
+    /// How many sessions are in use, or about to be.
+    fn used(&self, places: &Places) -> usize {
+        self.most.saturating_sub(self.permits.available_permits() + places.refused.len())
+    }
+
+    /// Gets by with fewer sessions for a while, if there is or may soon be another one at all.
     fn make_do(&self, permit: OwnedSemaphorePermit) -> bool {
         let mut places = self.places();
-        if places.used == 0 && places.idle.is_empty() {
+        if self.used(&places) <= 1 && places.idle.is_empty() {
             return false;
         }
         places.refused.push((permit, Instant::now()));
@@ -116,6 +167,15 @@ impl Pool {
     }
 }
 
+/// The error of somebody for whom no session can become free.
+fn all_wait() -> Error {
+    let message = "no connection becomes free: all wait for what was read to be taken, or for more to write";
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Exhausted).with_help(
+        "raise the option connections, which must be more than 1 to copy within a server, or end the \
+         downloads that nobody reads",
+    )
+}
+
 /// Whether the server refuses a session for the number of those that there are. Some say so as if the password were wrong: with another
 /// session that has logged in, it is not.
 fn says_enough(error: &Error) -> bool {
@@ -127,6 +187,22 @@ impl Places {
     fn retire(&mut self) {
         self.idle.retain(|connection| connection.idle_since.elapsed() < LONGEST_IDLE);
         self.refused.retain(|(_, since)| since.elapsed() < ENOUGH_FOR);
+    }
+}
+
+impl Lease {
+    /// Says that the session now waits for the caller.
+    pub(crate) fn our_turn(&self) -> OurTurn {
+        let turns = Arc::clone(&self.pool.turns);
+        turns.ours.fetch_add(1, Ordering::Relaxed);
+        turns.count.fetch_add(1, Ordering::Relaxed);
+        OurTurn(turns)
+    }
+}
+
+impl Drop for OurTurn {
+    fn drop(&mut self) {
+        self.0.ours.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -147,7 +223,6 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut places = self.pool.places();
-        places.used -= 1;
         let Some(mut connection) = self.connection.take() else { return };
         if connection.control.is_lost() {
             // The others will not have fared better.

@@ -8,11 +8,13 @@ use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, Result};
 
 use crate::data::Data;
 use crate::error::broken;
-use crate::pool::Lease;
+use crate::pool::{Lease, OurTurn};
 
 /// A transfer that is read.
 pub(crate) struct Reading {
     lease: Lease,
+    /// Between the pieces that are taken.
+    our_turn: Option<OurTurn>,
     /// Gone once the server is waited for: many say nothing before it is closed.
     data: Option<Data>,
     path: String,
@@ -27,6 +29,7 @@ impl Reading {
     /// Takes over a transfer of which `length` bytes are wanted.
     pub(crate) fn new(lease: Lease, data: Data, path: &str, length: u64, is_to_the_end: bool) -> Self {
         Reading {
+            our_turn: Some(lease.our_turn()),
             lease,
             data: Some(data),
             path: path.to_owned(),
@@ -40,8 +43,10 @@ impl Reading {
     pub(crate) fn into_stream(self) -> ByteStream {
         stream::try_unfold(Some(self), async |reading| {
             let Some(mut reading) = reading else { return Ok(None) };
+            reading.our_turn = None;
             if reading.left > 0 {
                 let chunk = reading.next().await?;
+                reading.our_turn = Some(reading.lease.our_turn());
                 return Ok(Some((chunk, Some(reading))));
             }
             reading.end().await?;

@@ -45,7 +45,7 @@ impl FileServer for FtpServer {
     }
 
     async fn read(&self, path: &str, choose: ChooseRange) -> Result<Opened> {
-        let mut lease = self.pool.lease().await?;
+        let mut lease = self.pool.lease_to_read().await?;
         let entry = lease.stat(path).await?;
         let range = choose(&entry)?;
         if range.is_empty() {
@@ -62,7 +62,11 @@ impl FileServer for FtpServer {
         let (verb, mut to) = lease.begin_write(path, offset).await?;
         let mut size = offset;
         loop {
-            let written = match data.try_next().await {
+            let next = {
+                let _our_turn = lease.our_turn();
+                data.try_next().await
+            };
+            let written = match next {
                 Ok(Some(chunk)) => {
                     size += chunk.len() as u64;
                     to.write(&chunk).await

@@ -26,6 +26,13 @@ const NAMES_OF_PURE_FTPD: &[Deviation] = &[
 const PROHIBITED: &str = "Pure-FTPd prohibits backslashes in names (553 Prohibited file name)";
 const TRIMMED: &str = "Pure-FTPd cuts the spaces at the end of a command off";
 
+const NAMES_OF_DOS: &[Deviation] = &[
+    Deviation { case: "names::space_first", reason: PADDED },
+    Deviation { case: "names::only_a_space", reason: PADDED },
+];
+const PADDED: &str =
+    "DOS puts spaces before the names of directories, which nobody can tell from those of the name";
+
 fn main() {
     mlflow_artifacts_testkit::main([
         subject("proftpd", Proftpd::start(FtpSecurity::Plain, &[])).deviations(NO_ASTERISK),
@@ -33,7 +40,9 @@ fn main() {
         subject("vsftpd", Vsftpd::start(FtpSecurity::Plain, &[])),
         subject("vsftpd-implicit-tls", Vsftpd::start(FtpSecurity::Implicit, &[])),
         subject("pure-ftpd", PureFtpd::start(FtpSecurity::Plain)).deviations(NAMES_OF_PURE_FTPD),
+        subject("pyftpdlib", Pyftpdlib::start(FtpHabit::Modern)),
         subject("pyftpdlib-old", Pyftpdlib::start(FtpHabit::Old)),
+        subject("pyftpdlib-dos", Pyftpdlib::start(FtpHabit::Dos)).deviations(NAMES_OF_DOS),
     ]);
 }
 

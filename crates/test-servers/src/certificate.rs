@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// A key with a certificate for `127.0.0.1`, and the authority that it is of.
 pub(crate) struct Identity {
@@ -27,6 +27,8 @@ impl Identity {
     pub(crate) fn new() -> Self {
         let make = || -> Result<Self, rcgen::Error> {
             let mut authority = CertificateParams::new(Vec::new())?;
+            // Of another name than what it signs: OpenSSL takes those of one name for signed by themselves.
+            authority.distinguished_name.push(DnType::CommonName, "authority of the tests");
             authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
             let key = KeyPair::generate()?;

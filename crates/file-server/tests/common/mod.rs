@@ -38,6 +38,8 @@ pub(crate) struct DirectoryServer {
     pub(crate) log: Mutex<Vec<String>>,
     /// Names that are listed besides those that are there.
     pub(crate) hostile: Mutex<Vec<String>>,
+    /// Lists symbolic links as the directories that they lead to.
+    pub(crate) hides_links: AtomicBool,
 }
 
 impl DirectoryServer {
@@ -51,6 +53,7 @@ impl DirectoryServer {
             lies_of_sizes: AtomicBool::new(false),
             log: Mutex::default(),
             hostile: Mutex::default(),
+            hides_links: AtomicBool::new(false),
         }
     }
 
@@ -144,7 +147,12 @@ impl FileServer for DirectoryServer {
             let child = child.ok()?;
             let name = child.file_name().into_string().ok()?;
             // One that vanishes meanwhile is not listed.
-            child.metadata().ok().map(|metadata| Ok(Child { name, entry: entry(&metadata) }))
+            let metadata = if self.hides_links.load(Ordering::Relaxed) {
+                fs::metadata(child.path()).ok()?
+            } else {
+                child.metadata().ok()?
+            };
+            Some(Ok(Child { name, entry: entry(&metadata) }))
         });
         children.chain(hostile).collect()
     }

@@ -109,6 +109,11 @@ impl FtpServer {
         &self.identity.bundle
     }
 
+    /// PEM files with a certificate that it trusts where it asks its clients for one, with the key of it, and with both.
+    pub fn client_identity(&self) -> [&Path; 3] {
+        [&self.identity.certificate, &self.identity.key, &self.identity.both]
+    }
+
     /// Kills it with all its sessions, and starts it again on the same port over the same files.
     pub fn restart(&mut self) {
         let address = self.address();

@@ -98,7 +98,10 @@ MaxInstances 100
     );
     if security != FtpSecurity::Plain {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
-        let certificates = format!("TLSECCertificateFile {certificate}\nTLSECCertificateKeyFile {key}\n");
+        let authority = identity.bundle.display();
+        let certificates = format!(
+            "TLSECCertificateFile {certificate}\nTLSECCertificateKeyFile {key}\nTLSCACertificateFile {authority}\n"
+        );
         text += "TLSEngine on\nTLSRequired on\n";
         text += &certificates;
     }

@@ -23,10 +23,10 @@ class DosFileSystem(AbstractedFS):
 class DosHandler(FTPHandler):
     abstracted_fs = DosFileSystem
 
-    def ftp_LIST(self, path):
+    def pre_process_command(self, line, cmd, arg):
         # DOS knows no switches: what follows is a name.
-        line = self.fs.ftp2fs(path) if path else path
-        return super().ftp_LIST(line)
+        is_switch = cmd == "LIST" and arg.startswith("-")
+        super().pre_process_command(line, cmd, f"./{arg}" if is_switch else arg)
 
 
 directory, port, password, habit = sys.argv[1:]
