@@ -12,7 +12,7 @@ use mlflow_artifacts_http::header::{
 };
 use mlflow_artifacts_http::{HttpClient, Method, Response, Url};
 use mlflow_artifacts_object_store::{
-    KEY, PendingUploads, Provider, Signing, content_type, send, upload_id, with_query,
+    KEY, PendingUploads, Provider, Signing, content_type, has_parameter, send, upload_id, with_query,
 };
 use object_store::azure::AzureCredential;
 use object_store::client::{HttpRequest, HttpRequestBody};
@@ -228,7 +228,7 @@ impl Provider for AzureProvider {
         if request.method() == Method::GET && query.split('&').any(|pair| pair == "comp=list") {
             let mut more = vec![("include", "metadata".to_owned())];
             // A page of 5,000 with metadata may be longer than an answer may be.
-            if !query.split('&').any(|pair| pair.starts_with("maxresults=")) {
+            if !has_parameter(query, "maxresults") {
                 more.push(("maxresults", PAGE.to_owned()));
             }
             let address = with_query(&request.uri().to_string(), more);

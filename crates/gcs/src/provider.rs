@@ -16,7 +16,7 @@ use mlflow_artifacts_http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
 };
 use mlflow_artifacts_http::{HttpClient, Method, Request, Url};
-use mlflow_artifacts_object_store::{KEY, PendingUploads, Provider, Signing, VALUE, upload_id};
+use mlflow_artifacts_object_store::{KEY, PendingUploads, Provider, Signing, upload_id, with_query};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use percent_encoding::utf8_percent_encode;
@@ -197,8 +197,8 @@ impl Signing for GcsProvider {
 #[async_trait]
 impl PendingUploads for GcsProvider {
     async fn is_pending(&self, key: &Path, id: &str) -> Result<bool> {
-        let id = utf8_percent_encode(id, VALUE);
-        let url = format!("{}?max-parts=1&uploadId={id}", self.address(key));
+        let url =
+            with_query(&self.address(key), [("max-parts", "1".to_owned()), ("uploadId", id.to_owned())]);
         let url =
             url.parse().map_err(|_| Error::new(ErrorKind::InvalidUri, "the store's address is no URL"))?;
         self.client.retry(|| self.attempt(self.ask_for_upload(&url))).await

@@ -3,6 +3,7 @@
 //! Nothing is kept open between two parts, and all that an upload is stands in the file system: any handle, in any
 //! process, can put parts, complete or abort, and sees when another one has.
 
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
@@ -206,15 +207,20 @@ impl Upload for LocalUpload {
         let mut part = self.run("put_part", move |upload, _| upload.begin_part(number, length)).await?;
         // As with a stream that is put: no thread is held while there is nothing to write.
         loop {
-            let pieces = gather(&mut data).await?;
-            if pieces.is_empty() {
-                return self.run("put_part", move |_, _| part.finish()).await;
-            }
-            let write = move |_: &Self, _: &CancellationToken| {
+            let pieces = gather(&mut data).await;
+            let step = move |_: &Self, _: &CancellationToken| {
+                // An error of the stream drops the file here, where that may block.
+                let pieces = pieces?;
+                if pieces.is_empty() {
+                    return part.finish().map(ControlFlow::Break);
+                }
                 pieces.iter().try_for_each(|piece| part.write(piece))?;
-                Ok(part)
+                Ok(ControlFlow::Continue(part))
             };
-            part = self.run("put_part", write).await?;
+            match self.run("put_part", step).await? {
+                ControlFlow::Continue(unfinished) => part = unfinished,
+                ControlFlow::Break(receipt) => return Ok(receipt),
+            }
         }
     }
 

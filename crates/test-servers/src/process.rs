@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -28,6 +28,8 @@ const SCRIPT: &str = r#"{ "$@"; kill -KILL 0; } </dev/null & cat >/dev/null; kil
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
+    /// Keeps the port from every other server of ours.
+    _claim: UdpSocket,
 }
 
 impl Process {
@@ -35,7 +37,8 @@ impl Process {
     pub(crate) fn start(program: &Path, add: impl Fn(&mut Command, u16)) -> Self {
         let mut told = String::new();
         for _ in 0..ATTEMPTS {
-            match Self::attempt(program, free_port(), &add) {
+            let (port, claim) = free_port();
+            match Self::attempt(program, port, claim, &add) {
                 Ok(process) => return process,
                 Err(reason) => told = reason,
             }
@@ -45,17 +48,24 @@ impl Process {
 
     /// The same at a port where one was before.
     pub(crate) fn start_again(program: &Path, port: u16, add: impl Fn(&mut Command, u16)) -> Self {
-        Self::attempt(program, port, add)
+        let claim = claim(port)
+            .unwrap_or_else(|error| panic!("the port of {} was given away: {error}", program.display()));
+        Self::attempt(program, port, claim, add)
             .unwrap_or_else(|told| panic!("{} does not start again: {told}", program.display()))
     }
 
-    fn attempt(program: &Path, port: u16, add: impl Fn(&mut Command, u16)) -> Result<Self, String> {
-        let begin = || -> io::Result<(Self, NamedTempFile)> {
+    fn attempt(
+        program: &Path,
+        port: u16,
+        claim: UdpSocket,
+        add: impl Fn(&mut Command, u16),
+    ) -> Result<Self, String> {
+        let begin = move || -> io::Result<(Self, NamedTempFile)> {
             let log = NamedTempFile::new()?;
             let mut command = within_script(program, log.as_file())?;
             add(&mut command, port);
             let child = command.spawn()?;
-            Ok((Process { child, address: (Ipv4Addr::LOCALHOST, port).into() }, log))
+            Ok((Process { child, address: (Ipv4Addr::LOCALHOST, port).into(), _claim: claim }, log))
         };
         let (mut process, log) =
             begin().unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
@@ -106,11 +116,20 @@ pub(crate) fn within_script(program: &Path, log: &File) -> io::Result<Command> {
     Ok(command)
 }
 
-fn free_port() -> u16 {
+/// Two servers that start at the same time would both find a port free, and one be taken for the other: whoever holds the UDP port of the same
+/// number may use the TCP port.
+fn claim(port: u16) -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
+}
+
+fn free_port() -> (u16, UdpSocket) {
     let mut random = rand::rng();
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let attempt = |port: u16| {
+        let claim = claim(port).ok()?;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some((port, claim))
+    };
     let mut ports = std::iter::repeat_with(|| random.random_range(PORTS)).take(1000);
-    ports.find(is_free).unwrap_or_else(|| panic!("no port of {PORTS:?} is free"))
+    ports.find_map(attempt).unwrap_or_else(|| panic!("no port of {PORTS:?} is free"))
 }
 
 #[cfg(test)]
