@@ -15,7 +15,7 @@ use crate::error::{protocol, refused, unreachable};
 use crate::features::{DigestCommand, Features};
 use crate::reply::Reply;
 
-/// How long the answer is waited for that says why a transfer broke, or that a part of a file was enough.
+/// How long the answer is waited for that says why a transfer broke, that a part of a file was enough, or that all is sent.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Whether and how connections are secured.
@@ -239,9 +239,18 @@ impl Connection {
         Ok(None)
     }
 
-    /// The answer to a transfer whose data connection is closed: it must say that all went well.
-    pub(crate) async fn finish(&mut self, verb: &'static str, argument: &str) -> Result<()> {
-        let reply = self.control.reply(self.endpoint.commit_timeout).await?;
+    /// The answer to a file that was sent, which the server may take its time to store: it must say that all went well.
+    pub(crate) async fn finish_write(&mut self, verb: &'static str, argument: &str) -> Result<()> {
+        self.finish(verb, argument, self.endpoint.commit_timeout).await
+    }
+
+    /// The answer to what the server has sent, and nothing is left to do for it: it must say that all went well.
+    pub(crate) async fn finish_read(&mut self, verb: &'static str, argument: &str) -> Result<()> {
+        self.finish(verb, argument, self.last_words_limit()).await
+    }
+
+    async fn finish(&mut self, verb: &'static str, argument: &str, patience: Duration) -> Result<()> {
+        let reply = self.control.reply(patience).await?;
         if reply.is_success() { Ok(()) } else { Err(refused(verb, argument, &reply)) }
     }
 

@@ -185,7 +185,7 @@ impl Connection {
             Err(error) => return Err(error),
         }
         drop(data);
-        self.finish(verb, argument).await?;
+        self.finish_read(verb, argument).await?;
         Ok(listing)
     }
 }

@@ -63,7 +63,7 @@ impl Reading {
         if self.buffer.is_empty() {
             self.data = None;
             // The server knows whether the file is shorter than it was or the transfer failed.
-            return Err(match self.lease.finish("RETR", &self.path).await {
+            return Err(match self.lease.finish_read("RETR", &self.path).await {
                 Ok(()) => changed(),
                 Err(error) => error,
             });
@@ -88,7 +88,7 @@ impl Reading {
         }
         self.data = None;
         if self.is_to_the_end && self.buffer.is_empty() {
-            return self.lease.finish("RETR", &self.path).await;
+            return self.lease.finish_read("RETR", &self.path).await;
         }
         self.lease.give_up_transfer().await;
         if self.is_to_the_end { Err(changed()) } else { Ok(()) }

@@ -86,7 +86,7 @@ impl FileServer for FtpServer {
         if let Err(error) = to.close().await {
             return Err(lease.last_words(verb, not_taken(error)).await);
         }
-        lease.finish(verb, path).await?;
+        lease.finish_write(verb, path).await?;
         let entry = match lease.size(path).await? {
             Some(size) => Entry { kind: EntryKind::File, size, modified: None },
             None => lease.stat(path).await?,

@@ -165,6 +165,22 @@ async fn an_upload_that_is_not_confirmed_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_server_that_forgets_to_say_that_it_has_sent_all_is_asked_again() {
+    let server = Scripted::start();
+    server.put("file", &content(SIZE));
+    for verb in ["RETR", "MLSD"] {
+        server.on(verb, 1, Act::Withhold);
+    }
+    // What is read is not waited for as what is written.
+    let store = server.store_with(StoreConfig::new().with("retries", "1").with("read_timeout", "1"));
+    let both = async {
+        get(&store).await.unwrap();
+        assert_eq!(store.list_all(&path(""), ListOptions::default()).await.unwrap().len(), 1);
+    };
+    tokio::time::timeout(Duration::from_secs(60), both).await.expect("it is not waited for long");
+}
+
+#[tokio::test]
 async fn a_data_connection_that_is_refused_is_asked_for_again() {
     let server = Scripted::start();
     for verb in ["STOR", "RETR", "MLSD"] {

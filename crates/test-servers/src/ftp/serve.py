@@ -1,11 +1,13 @@
 """An FTP server with the habits of others: serve.py DIRECTORY PORT PASSWORD HABIT."""
 
+import select
 import sys
 import time
 
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.ioloop import Epoll
 from pyftpdlib.servers import FTPServer
 
 MODERN_COMMANDS = ["EPSV", "EPRT", "FEAT", "MLSD", "MLST", "OPTS"]
@@ -29,6 +31,24 @@ class DosHandler(FTPHandler):
         super().pre_process_command(line, cmd, f"./{arg}" if is_switch else arg)
 
 
+class OneEvent:
+    """Of several events at once, pyftpdlib 2.2.0 gives those of a connection that the first one closed to whichever connection has
+    its number by then, and closes it."""
+
+    def __init__(self):
+        self.epoll = select.epoll()
+
+    def poll(self, timeout):
+        return self.epoll.poll(timeout, 1)
+
+    def __getattr__(self, name):
+        return getattr(self.epoll, name)
+
+
+class Loop(Epoll):
+    _poller = OneEvent
+
+
 directory, port, password, habit = sys.argv[1:]
 authorizer = DummyAuthorizer()
 authorizer.add_user("tester", password, directory, perm="elradfmwMT")
@@ -36,4 +56,4 @@ handler = DosHandler if habit == "dos" else FTPHandler
 handler.authorizer = authorizer
 if habit != "modern":
     handler.proto_cmds = {name: rest for name, rest in handler.proto_cmds.items() if name not in MODERN_COMMANDS}
-FTPServer(("127.0.0.1", int(port)), handler).serve_forever()
+FTPServer(("127.0.0.1", int(port)), handler, ioloop=Loop()).serve_forever()
