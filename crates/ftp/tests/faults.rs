@@ -177,7 +177,7 @@ async fn a_server_that_forgets_to_say_that_it_has_sent_all_is_asked_again() {
         get(&store).await.unwrap();
         assert_eq!(store.list_all(&path(""), ListOptions::default()).await.unwrap().len(), 1);
     };
-    tokio::time::timeout(Duration::from_secs(60), both).await.expect("it is not waited for long");
+    tokio::time::timeout(Duration::from_mins(1), both).await.expect("it is not waited for long");
 }
 
 #[tokio::test]
