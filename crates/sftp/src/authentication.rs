@@ -74,7 +74,7 @@ impl From<AuthResult> for Outcome {
 
 /// Logs in, and says by what. Fails with [`Unauthenticated`](ErrorKind::Unauthenticated) where nothing is accepted.
 pub(crate) async fn authenticate(handle: &mut Handle<Watcher>, hop: &Hop, about: &Shared) -> Result<String> {
-    let mut login = Login { handle, hop, about, tried: Vec::new() };
+    let mut login = Login { handle, hop, about, tried: Vec::new(), gave_password: false };
     login.run().await
 }
 
@@ -84,6 +84,9 @@ struct Login<'a> {
     about: &'a Shared,
     /// What was tried, and what became of it.
     tried: Vec<String>,
+    /// Whether a password, or an answer to a question, was given: a server that hangs up after that may have taken it for
+    /// wrong, and must not be given it again and again.
+    gave_password: bool,
 }
 
 impl Login<'_> {
@@ -126,13 +129,12 @@ impl Login<'_> {
         }
         let mut files: Vec<_> = identity_files.iter().filter(|file| file.exists()).cloned().collect();
         if let Some(agent) = agent {
-            let only = if *identities_only {
-                Some(files.iter().filter_map(|file| public_half(file)).collect())
-            } else {
-                None
-            };
-            match agent_keys(agent, only).await {
-                Ok(keys) => {
+            let named: Vec<_> = files.iter().filter_map(|file| public_half(file)).collect();
+            match agent_keys(agent).await {
+                Ok(mut keys) => {
+                    keys.retain(|key| !identities_only || named.contains(key));
+                    // Servers hang up after a few wrong ones.
+                    keys.sort_by_key(|key| !named.contains(key));
                     files.retain(|file| !public_half(file).is_some_and(|half| keys.contains(&half)));
                     ways.extend(keys.into_iter().map(Way::AgentKey));
                 }
@@ -147,6 +149,7 @@ impl Login<'_> {
         let Hop { credentials: Credentials { user, passphrase, agent, .. }, .. } = self.hop;
         match way {
             Way::Password(password) => {
+                self.gave_password = true;
                 let result = self.handle.authenticate_password(user, password.expose()).await;
                 Ok(result.map_err(|error| self.broken(&error))?.into())
             }
@@ -204,30 +207,38 @@ impl Login<'_> {
         let mut unanswered = None;
         let mut response = self.handle.authenticate_keyboard_interactive_start(user, None).await;
         for _ in 0..MOST_QUESTIONS {
-            let prompts = match response.map_err(|error| self.broken(&error))? {
-                KeyboardInteractiveAuthResponse::Success => return Ok(Outcome::Accepted),
-                KeyboardInteractiveAuthResponse::Failure { remaining_methods, .. } => {
-                    if let Some(question) = unanswered {
-                        self.tried.push(format!("no answer to the server's question {question:?}"));
-                    }
-                    return Ok(Outcome::Refused(remaining_methods));
+            let remaining = match response {
+                Ok(KeyboardInteractiveAuthResponse::Success) => return Ok(Outcome::Accepted),
+                Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => {
+                    let answers = prompts.iter().map(|Prompt { prompt, echo }| {
+                        let answer = password.take_if(|_| !echo);
+                        if answer.is_none() {
+                            unanswered.get_or_insert_with(|| prompt.clone());
+                        }
+                        answer.map_or_else(String::new, |password| password.expose().to_owned())
+                    });
+                    let answers = answers.collect();
+                    self.gave_password = true;
+                    response = self.handle.authenticate_keyboard_interactive_respond(answers).await;
+                    continue;
                 }
-                KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => prompts,
+                Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, .. }) => remaining_methods,
+                // It hung up.
+                Err(_) if self.gave_password => MethodSet::empty(),
+                Err(error) => return Err(self.broken(&error)),
             };
-            let answers = prompts.iter().map(|Prompt { prompt, echo }| {
-                let answer = password.take_if(|_| !echo);
-                if answer.is_none() {
-                    unanswered.get_or_insert_with(|| prompt.clone());
-                }
-                answer.map_or_else(String::new, |password| password.expose().to_owned())
-            });
-            let answers = answers.collect();
-            response = self.handle.authenticate_keyboard_interactive_respond(answers).await;
+            if let Some(question) = unanswered {
+                self.tried.push(format!("no answer to the server's question {question:?}"));
+            }
+            return Ok(Outcome::Refused(remaining));
         }
         Err(Error::new(ErrorKind::Protocol, "the SSH server does not stop asking questions"))
     }
 
     fn broken(&self, error: &russh::Error) -> Error {
+        if self.gave_password {
+            return self.refused(&MethodSet::empty());
+        }
         let ended = self.about.farewell();
         let message = format!("{} ({error})", ended.message);
         Error::new(ended.kind, message).with_retry(Retry::Transient)
@@ -236,7 +247,8 @@ impl Login<'_> {
     fn refused(&self, accepted: &MethodSet) -> Error {
         let Hop { host, credentials: Credentials { user, .. }, .. } = self.hop;
         let farewell = self.about.get().farewell.clone();
-        if self.handle.is_closed() && farewell.is_none() {
+        let is_closed = self.handle.is_closed();
+        if is_closed && farewell.is_none() && !self.gave_password {
             return self.about.farewell().error();
         }
         let tried = if self.tried.is_empty() {
@@ -246,6 +258,7 @@ impl Login<'_> {
         };
         let next = match (farewell, accepted.iter().map(Into::into).collect::<Vec<&str>>()) {
             (Some(told), _) => format!("it hung up: {told}"),
+            (None, _) if is_closed => "it hung up".to_owned(),
             (None, methods) => format!("it takes {}", methods.join(", ")),
         };
         let message = format!("{host} does not let the user {user:?} in: {tried}; {next}");
@@ -334,15 +347,12 @@ async fn connect_agent(socket: Option<&Path>) -> Option<Result<AgentClient<UnixS
     Some(AgentClient::connect_uds(socket?).await)
 }
 
-/// The keys that the agent has, without their comments; of `only` those that are among them.
-async fn agent_keys(
-    socket: &Path,
-    only: Option<Vec<PublicKey>>,
-) -> Result<Vec<PublicKey>, russh::keys::Error> {
+/// The keys that the agent has, without their comments.
+async fn agent_keys(socket: &Path) -> Result<Vec<PublicKey>, russh::keys::Error> {
     let mut agent = AgentClient::connect_uds(socket).await?;
     let keys = agent.request_identities().await?.into_iter().filter_map(|identity| match identity {
         AgentIdentity::PublicKey { key, .. } => Some(PublicKey::from(key.key_data().clone())),
         AgentIdentity::Certificate { .. } => None,
     });
-    Ok(keys.filter(|key| only.as_ref().is_none_or(|only| only.contains(key))).collect())
+    Ok(keys.collect())
 }

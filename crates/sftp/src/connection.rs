@@ -29,6 +29,9 @@ const LARGEST_PIECE: u32 = 64_000;
 /// The keep-alives without answer after which a server is given up.
 const MOST_KEEPALIVES: usize = 3;
 
+/// What OpenSSH's server says in the place of a greeting to whom it does not let log in now.
+const BUSY_GREETINGS: [&[u8]; 2] = [b"Exceeded MaxStartups", b"Not allowed at this time"];
+
 /// A connection with its SFTP session.
 pub(crate) struct Connection {
     session: Session,
@@ -138,7 +141,7 @@ async fn log_in(
 }
 
 async fn known_host(hop: &Hop) -> Result<KnownHost> {
-    let (name, port, files) = (hop.known_as.clone(), hop.port, hop.known_hosts.clone());
+    let (name, port, files) = (hop.known_as.clone(), hop.known_port, hop.known_hosts.clone());
     tokio::task::spawn_blocking(move || KnownHost::read(&name, port, &files)).await.map_err(lost)?
 }
 
@@ -203,6 +206,13 @@ fn no_handshake(hop: &Hop, error: Refused, about: &Shared) -> Error {
         Refused::Ssh(error) => error,
     };
     let greeting = about.get().greeting.clone();
+    if BUSY_GREETINGS.iter().any(|busy| greeting.starts_with(busy)) {
+        let told = String::from_utf8_lossy(&greeting);
+        let message = format!("{host} takes no more connections now: it says {:?}", told.trim_end());
+        return Error::new(ErrorKind::Unavailable, message)
+            .with_retry(Retry::Transient)
+            .with_help("try again later, lower the option connections, or raise MaxStartups of the server");
+    }
     if !greeting.is_empty() && !greeting.starts_with(b"SSH-") {
         let told = String::from_utf8_lossy(&greeting);
         let message =

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mlflow_artifacts_core::EnvSource;
 use russh::keys::PublicKey;
 
-use crate::known_hosts::{KnownHost, Unknown};
+use crate::known_hosts::{Files, KnownHost, Unknown};
 use crate::list::child;
 use crate::packet::{Answer, Malformed, Packets, free_blocks, limits, version};
 use crate::route::Named;
@@ -28,7 +28,8 @@ pub fn ssh_config(input: &[u8]) {
     let (original_host, local_user) = (&host, Some("me"));
     let tokens = Tokens { host: &host, original_host, port, user: "first", local_user, home, env: &env };
     let values = found.host_name.iter().chain(&found.identity_agent);
-    for value in values.chain(&found.identity_files).chain(found.known_hosts_files.iter().flatten()) {
+    let files = found.known_hosts_files.iter().chain(&found.global_known_hosts_files).flatten();
+    for value in values.chain(&found.identity_files).chain(files) {
         let _ = tokens.path(value);
     }
     if let Some(Proxy::Jump(jumps)) = &found.proxy
@@ -45,7 +46,7 @@ pub fn known_hosts(input: &[u8]) {
     let (host, text) = first_line(input);
     let key = PublicKey::from_openssh(KEY).expect("it is a key");
     for port in [22, 2222] {
-        let mut known = KnownHost::read(&host, port, &[]).expect("no file is read");
+        let mut known = KnownHost::read(&host, port, &Files::default()).expect("no file is read");
         known.take(&text, Path::new("known_hosts"));
         known.algorithms();
         let is_trusted = known.verify(&key, Unknown::Refuse).is_ok();

@@ -14,10 +14,8 @@ use sha1::Sha1;
 
 use crate::pattern::any_matches;
 
-/// The file of the whole machine, which is read and never written.
-pub(crate) const MACHINES_FILE: &str = "/etc/ssh/ssh_known_hosts";
 /// The port whose servers are known by their name alone.
-const USUAL_PORT: u16 = 22;
+pub(crate) const USUAL_PORT: u16 = 22;
 
 /// What becomes of a server that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,16 +27,23 @@ pub(crate) enum Unknown {
     Record,
 }
 
+/// Where the keys of servers are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// The user's, the first of which is where a new key is written down.
+    pub(crate) own: Vec<PathBuf>,
+    /// Those of the whole machine, which are read and never written.
+    pub(crate) machine: Vec<PathBuf>,
+}
+
 /// The lines of all files that name one server.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownHost {
     host: String,
     port: u16,
     lines: Vec<Line>,
-    /// Where a new key is written down.
-    record: Option<PathBuf>,
-    /// The files that were looked at, for messages.
-    files: Vec<PathBuf>,
+    /// The files that were looked at.
+    files: Files,
 }
 
 /// A key that a file has for a server.
@@ -59,15 +64,17 @@ enum Marker {
     Authority,
 }
 
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.own.iter().chain(&self.machine)
+    }
+}
+
 impl KnownHost {
-    /// What the files say of a server. The first of them is where a new key is written down, unless it is
-    /// the machine's. Files that are not there say
-    /// nothing; one that cannot be read is an error.
-    pub(crate) fn read(host: &str, port: u16, files: &[PathBuf]) -> Result<Self> {
-        let record = files.first().filter(|file| *file != Path::new(MACHINES_FILE)).cloned();
-        let mut known =
-            KnownHost { host: host.to_owned(), port, lines: Vec::new(), record, files: files.to_vec() };
-        for file in files {
+    /// What the files say of a server. Those that are not there say nothing; one that cannot be read is an error.
+    pub(crate) fn read(host: &str, port: u16, files: &Files) -> Result<Self> {
+        let mut known = KnownHost { host: host.to_owned(), port, lines: Vec::new(), files: files.clone() };
+        for file in files.all() {
             match std::fs::read(file) {
                 Ok(bytes) => known.take(&String::from_utf8_lossy(&bytes), file),
                 Err(error) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {}
@@ -101,12 +108,18 @@ impl KnownHost {
             rsa(HashAlg::Sha512),
             rsa(HashAlg::Sha256),
         ];
+        // A line without the port may be about another server, and is looked at where no line says it better.
+        let is_exact = self.trusted().any(|line| line.names_port);
         let is_known = |algorithm: &Algorithm| {
-            let trusted = self.lines.iter().filter(|line| line.marker == Marker::None);
-            trusted.map(|line| line.key.algorithm()).any(|known| is_same_type(&known, algorithm))
+            let counted = self.trusted().filter(|line| line.names_port == is_exact);
+            counted.map(|line| line.key.algorithm()).any(|known| is_same_type(&known, algorithm))
         };
         algorithms.sort_by_key(|algorithm| !is_known(algorithm));
         algorithms
+    }
+
+    fn trusted(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.marker == Marker::None)
     }
 
     /// Whether the server that showed `key` is the one that is known. What is not is refused with
@@ -116,12 +129,11 @@ impl KnownHost {
         if let Some(line) = self.lines.iter().filter(same).find(|line| line.marker == Marker::Revoked) {
             return Err(self.revoked(key, line));
         }
-        let trusted = || self.lines.iter().filter(|line| line.marker == Marker::None);
-        if trusted().any(|line| same(&line)) {
+        if self.trusted().any(|line| same(&line)) {
             return Ok(());
         }
         // A key for the name without the port is as good as one with it, but a server at another port may be another one.
-        let others: Vec<_> = trusted().filter(|line| line.names_port).collect();
+        let others: Vec<_> = self.trusted().filter(|line| line.names_port).collect();
         if !others.is_empty() {
             return Err(self.changed(key, &others));
         }
@@ -171,7 +183,7 @@ impl KnownHost {
     }
 
     fn unknown(&self, key: &PublicKey) -> Error {
-        let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        let files: Vec<_> = self.files.all().map(|file| file.display().to_string()).collect();
         let place = if files.is_empty() { "no file of known hosts".to_owned() } else { files.join(", ") };
         let port = if self.port == USUAL_PORT { String::new() } else { format!("-p {} ", self.port) };
         self.refused(&format!("is not known: it shows {}, and {place} has no key for it", print(key))).with_help(
@@ -184,7 +196,7 @@ impl KnownHost {
     }
 
     fn write_down(&self, key: &PublicKey) -> Result<()> {
-        let Some(file) = &self.record else { return Err(self.unknown(key)) };
+        let Some(file) = self.files.own.first() else { return Err(self.unknown(key)) };
         let fails = |error: &std::io::Error| {
             self.refused(&format!("is new and cannot be written to {}: {error}", file.display()))
                 .with_help("make the file writable, or add the key yourself")
@@ -301,7 +313,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("known_hosts");
         std::fs::write(&file, text).unwrap();
-        KnownHost::read(host, port, &[file]).unwrap().verify(key, Unknown::Refuse)
+        read(host, port, &file).verify(key, Unknown::Refuse)
+    }
+
+    fn read(host: &str, port: u16, file: &Path) -> KnownHost {
+        KnownHost::read(host, port, &Files { own: vec![file.to_owned()], machine: Vec::new() }).unwrap()
     }
 
     #[test]
@@ -370,17 +386,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("known_hosts");
         std::fs::write(&file, format!("host ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC2MN4l4HJiYxix1/wvUp4PLMMFcPPz74eqRwsHpBQZM91LHmAIIMtg/NTnzMbowkc3X2hlD7ncffXlVhT5W9JUdCX1LwfQ5oZnV+1yNfLh2wxFK3UgG61wUaTzdIiHSc6QOMKYMS9RTZRDQwUeXUv0wA2j/vm50ef787P4OOXZf4ty+iKCIarHPbZ8XsZwYQwKUbPto5MrDkOeMQwSJZhArDAlEDUgun3viEEHsXqVlsw3RW4FRccq+bEZ367F5a411fBFGYO9B2LuHcC5PJpH3P33Q8l6+uc57PFC6qZ/5gRxAfwgVgoFoeyMcG5vYruvwUCT5tJ37RAeL17NpZf3\nother {ED25519}\n@revoked host {ED25519}\n")).unwrap();
-        let known = KnownHost::read("host", 22, &[file]).unwrap();
+        let known = read("host", 22, &file);
         let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
         let expected = [rsa(HashAlg::Sha512), rsa(HashAlg::Sha256), Algorithm::Ed25519];
         assert_eq!(known.algorithms()[..3], expected);
     }
 
     #[test]
+    fn lines_with_the_port_say_which_algorithms_are_known() {
+        const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBLLoovN6ims0zkKIc4YHTYpTn7jAxDDGGEOwbMBrbDA1UsIMgWundrEHMarDj2905XudYmqVDzioGwBOsslUvGo=";
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known_hosts");
+        std::fs::write(&file, format!("host {ED25519}\n[host]:2222 {ECDSA}\n")).unwrap();
+        let first = |port| read("host", port, &file).algorithms().remove(0);
+        assert_eq!(first(2222), Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 });
+        assert_eq!((first(22), first(2223)), (Algorithm::Ed25519, Algorithm::Ed25519));
+        std::fs::write(&file, format!("host {ECDSA}\n")).unwrap();
+        assert_eq!(first(2222), Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }, "no line says it better");
+    }
+
+    #[test]
     fn new_servers_are_written_down_where_that_is_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("new/known_hosts");
-        let known = |port| KnownHost::read("Host", port, std::slice::from_ref(&file)).unwrap();
+        let known = |port| read("Host", port, &file);
         known(22).verify(&key(ED25519), Unknown::Record).unwrap();
         known(2222).verify(&other(), Unknown::Record).unwrap();
         assert!(known(22).verify(&other(), Unknown::Record).is_err(), "it has another key already");

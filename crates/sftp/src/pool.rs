@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mlflow_artifacts_core::{Error, ErrorKind, Result};
+use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
 use crate::config::Settings;
@@ -32,16 +32,48 @@ struct State {
     grows: bool,
     /// When one more could not be made.
     stuck: Option<Instant>,
-    /// Why, and when, nobody could log in.
-    refused: Option<(Instant, Refusal)>,
+    /// How many connections were begun that operations waited for.
+    begun: u64,
+    /// The last of them that failed.
+    failed: Option<Failed>,
 }
 
-/// What is remembered of an error.
-#[derive(Clone, Debug)]
-struct Refusal {
+/// What is remembered of a connection that could not be made.
+#[derive(Debug)]
+struct Failed {
+    /// Which of those that were begun it was, from 1 on.
+    number: u64,
+    at: Instant,
     kind: ErrorKind,
+    retry: Retry,
     message: String,
     help: Option<String>,
+    path: Option<String>,
+}
+
+impl Failed {
+    fn new(number: u64, error: &Error) -> Self {
+        Failed {
+            number,
+            at: Instant::now(),
+            kind: error.kind(),
+            retry: error.retry(),
+            message: error.message().to_owned(),
+            help: error.help().map(str::to_owned),
+            path: error.path().map(str::to_owned),
+        }
+    }
+
+    fn error(&self) -> Error {
+        let mut error = Error::new(self.kind, &self.message).with_retry(self.retry);
+        if let Some(help) = &self.help {
+            error = error.with_help(help);
+        }
+        if let Some(path) = &self.path {
+            error = error.with_path(path);
+        }
+        error
+    }
 }
 
 #[derive(Debug)]
@@ -95,16 +127,17 @@ impl Pool {
         if let Some(lease) = self.pooled() {
             return Ok(lease);
         }
+        let begun = self.state().begun;
         let _first = self.first.lock().await;
-        // Who was before may have made one, or have been refused.
+        // Who was before may have made one, or have failed.
         if let Some(lease) = self.pooled() {
             return Ok(lease);
         }
-        self.check_refusal()?;
+        let number = self.begin_after(begun)?;
         match Connection::open(&self.settings).await {
             Ok(connection) => Ok(self.add(connection)),
             Err(error) => {
-                self.remember(&error);
+                self.state().failed = Some(Failed::new(number, &error));
                 Err(error)
             }
         }
@@ -135,8 +168,12 @@ impl Pool {
         let is_busy = load(&idlest) >= BUSY;
         let lease = Lease::new(idlest);
         let was_stuck = state.stuck.is_some_and(|since| since.elapsed() < PAUSE);
-        if is_busy && state.connections.len() < self.settings.connections && !state.grows && !was_stuck {
-            state.grows = true;
+        let grows =
+            is_busy && state.connections.len() < self.settings.connections && !state.grows && !was_stuck;
+        state.grows |= grows;
+        // A runtime that shuts down drops the task at once, which takes the lock.
+        drop(state);
+        if grows {
             tokio::spawn(Arc::clone(self).grow(Growing(Arc::clone(self))));
         }
         Some(lease)
@@ -160,25 +197,18 @@ impl Pool {
         }
     }
 
-    fn remember(&self, error: &Error) {
-        if error.kind() == ErrorKind::Unauthenticated {
-            let help = error.help().map(str::to_owned);
-            let refusal = Refusal { kind: error.kind(), message: error.message().to_owned(), help };
-            self.state().refused = Some((Instant::now(), refusal));
-        }
-    }
-
-    fn check_refusal(&self) -> Result<()> {
-        match &self.state().refused {
-            Some((since, refusal)) if since.elapsed() < PAUSE => {
-                let error = Error::new(refusal.kind, &refusal.message);
-                Err(match &refusal.help {
-                    Some(help) => error.with_help(help),
-                    None => error,
-                })
+    /// The number of the connection that is begun now, by who has waited since `begun` of them were. A failure of one that was
+    /// begun later is its failure too: who waits in a row should not wait for each to fail.
+    fn begin_after(&self, begun: u64) -> Result<u64> {
+        let mut state = self.state();
+        if let Some(failed) = &state.failed {
+            let is_refused = failed.kind == ErrorKind::Unauthenticated && failed.at.elapsed() < PAUSE;
+            if is_refused || failed.number > begun {
+                return Err(failed.error());
             }
-            _ => Ok(()),
         }
+        state.begun += 1;
+        Ok(state.begun)
     }
 }
 

@@ -1,14 +1,15 @@
 //! The hosts that lead to a server, each with all that is needed to log in there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Secret};
 
 use crate::config::{Settings, without_brackets};
-use crate::known_hosts::{MACHINES_FILE, Unknown};
-use crate::ssh_config::{self, HostConfig, Proxy, Query, Strict, Tokens};
+use crate::known_hosts::{Files, USUAL_PORT, Unknown};
+use crate::ssh_config::{self, HostConfig, Proxy, Query, RevokedKeys, Source, Strict, Tokens};
 
-const USUAL_PORT: u16 = 22;
+/// Where the machine's own configuration is.
+const MACHINES_DIRECTORY: &str = "/etc/ssh";
 /// The most hosts on the way: a longer way is one that goes round in a circle.
 const LONGEST: usize = 8;
 /// The keys that are tried where none are named, below `~/.ssh`.
@@ -22,7 +23,9 @@ pub(crate) struct Hop {
     pub(crate) port: u16,
     /// What it is called among the known hosts.
     pub(crate) known_as: String,
-    pub(crate) known_hosts: Vec<PathBuf>,
+    /// The port that belongs to that name.
+    pub(crate) known_port: u16,
+    pub(crate) known_hosts: Files,
     pub(crate) unknown: Unknown,
     pub(crate) credentials: Credentials,
 }
@@ -136,8 +139,19 @@ fn hop(settings: &Settings, named: &Named, is_server: bool) -> Result<(Hop, Opti
         identities_only: found.identities_only.unwrap_or(false),
         agent: agent(settings, &found, &tokens)?,
     };
+    if let Some(RevokedKeys::File(place)) = found.revoked_host_keys {
+        return Err(Error::new(ErrorKind::InvalidConfig, "RevokedHostKeys is not supported")
+            .with_path(place)
+            .with_help("mark revoked keys with @revoked in a file of known hosts, or use another file with MLFLOW_ARTIFACTS_SFTP_SSH_CONFIG"));
+    }
+    // An alias is looked up without the port, as OpenSSH does.
+    let (known_as, known_port) = match &found.host_key_alias {
+        Some(alias) => (alias.clone(), USUAL_PORT),
+        None => (host.clone(), port),
+    };
     let hop = Hop {
-        known_as: found.host_key_alias.clone().unwrap_or_else(|| host.clone()),
+        known_as,
+        known_port,
         known_hosts: known_hosts(settings, &found, &tokens)?,
         unknown: unknown(settings, &found)?,
         credentials,
@@ -156,13 +170,17 @@ fn hop(settings: &Settings, named: &Named, is_server: bool) -> Result<(Hop, Opti
     Ok((hop, jumps))
 }
 
-fn config_files(settings: &Settings) -> Vec<PathBuf> {
+fn config_files(settings: &Settings) -> Vec<Source> {
+    let directory = settings.home.as_ref().map(|home| home.join(".ssh"));
     match settings.ssh_config.as_deref() {
         Some("none") => Vec::new(),
-        Some(file) => vec![PathBuf::from(file)],
+        Some(file) => vec![Source { file: PathBuf::from(file), directory }],
         None => {
-            let own = settings.home.as_ref().map(|home| home.join(".ssh/config"));
-            own.into_iter().chain([PathBuf::from("/etc/ssh/ssh_config")]).collect()
+            let own = directory
+                .map(|directory| Source { file: directory.join("config"), directory: Some(directory) });
+            let directory = PathBuf::from(MACHINES_DIRECTORY);
+            let machines = Source { file: directory.join("ssh_config"), directory: Some(directory) };
+            own.into_iter().chain([machines]).collect()
         }
     }
 }
@@ -191,23 +209,27 @@ fn agent(settings: &Settings, found: &HostConfig, tokens: &Tokens<'_>) -> Result
     Ok(Some(PathBuf::from(told)).filter(|_| told != "none"))
 }
 
-fn known_hosts(settings: &Settings, found: &HostConfig, tokens: &Tokens<'_>) -> Result<Vec<PathBuf>> {
+fn known_hosts(settings: &Settings, found: &HostConfig, tokens: &Tokens<'_>) -> Result<Files> {
     if let Some(file) = &settings.known_hosts {
-        return Ok(vec![file.clone()]);
+        return Ok(Files { own: vec![file.clone()], machine: Vec::new() });
     }
-    let mut files = match &found.known_hosts_files {
-        Some(files) => {
-            let named = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
-            named.map(|file| tokens.path(file)).collect::<Result<Vec<_>>>()?
-        }
+    let paths = |files: &[String]| {
+        let named = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
+        named.map(|file| tokens.path(file)).collect::<Result<Vec<_>>>()
+    };
+    let own = match &found.known_hosts_files {
+        Some(files) => paths(files)?,
         None => {
             let directory = settings.home.as_ref().map(|home| home.join(".ssh"));
             let names = ["known_hosts", "known_hosts2"];
             directory.iter().flat_map(|directory| names.map(|name| directory.join(name))).collect()
         }
     };
-    files.push(PathBuf::from(MACHINES_FILE));
-    Ok(files)
+    let machine = match &found.global_known_hosts_files {
+        Some(files) => paths(files)?,
+        None => vec![Path::new(MACHINES_DIRECTORY).join("ssh_known_hosts")],
+    };
+    Ok(Files { own, machine })
 }
 
 fn unknown(settings: &Settings, found: &HostConfig) -> Result<Unknown> {
@@ -226,8 +248,6 @@ fn unknown(settings: &Settings, found: &HostConfig) -> Result<Unknown> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use mlflow_artifacts_core::{ArtifactUri, EnvSource, StoreConfig};
 
     use super::*;
@@ -299,6 +319,7 @@ mod tests {
             ("ProxyCommand nc", "ProxyCommand"),
             ("StrictHostKeyChecking no", "always verified"),
             ("HostName %x", "%x"),
+            ("RevokedHostKeys /revoked\nRevokedHostKeys none", "RevokedHostKeys"),
         ] {
             let error = routed("sftp://server/", text, &[]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{text}");
@@ -306,6 +327,38 @@ mod tests {
         }
         let told = [("MLFLOW_ARTIFACTS_SFTP_STRICT_HOST_KEY_CHECKING", "yes")];
         assert!(routed("sftp://server/", "StrictHostKeyChecking no", &told).is_ok());
+        let none_first = "RevokedHostKeys none\nRevokedHostKeys /revoked";
+        assert!(routed("sftp://server/", none_first, &[]).is_ok());
+    }
+
+    #[test]
+    fn an_alias_is_known_without_the_port() {
+        let known = |text: &str| {
+            let hop = routed("sftp://server:2222/", text, &[]).unwrap().remove(0);
+            (hop.known_as, hop.known_port)
+        };
+        assert_eq!(known(""), ("server".to_owned(), 2222));
+        assert_eq!(known("HostKeyAlias alias"), ("alias".to_owned(), 22));
+    }
+
+    #[test]
+    fn the_files_of_known_hosts_are_the_users_and_the_machines() {
+        let files = |text: &str, env: &[(&str, &str)]| {
+            routed("sftp://server/", text, env).unwrap().remove(0).known_hosts
+        };
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let usual = paths(&["/home/me/.ssh/known_hosts", "/home/me/.ssh/known_hosts2"]);
+        let machines = paths(&["/etc/ssh/ssh_known_hosts"]);
+        for (text, own, machine) in [
+            ("", &usual, &machines),
+            ("GlobalKnownHostsFile none", &usual, &Vec::new()),
+            ("GlobalKnownHostsFile /a ~/b\nGlobalKnownHostsFile /c", &usual, &paths(&["/a", "/home/me/b"])),
+            ("UserKnownHostsFile none\nGlobalKnownHostsFile /a", &Vec::new(), &paths(&["/a"])),
+        ] {
+            assert_eq!(files(text, &[]), Files { own: own.clone(), machine: machine.clone() }, "{text}");
+        }
+        let only = files("GlobalKnownHostsFile /a", &[("MLFLOW_ARTIFACTS_SFTP_KNOWN_HOSTS", "/only")]);
+        assert_eq!(only, Files { own: paths(&["/only"]), machine: Vec::new() });
     }
 
     #[test]

@@ -23,6 +23,20 @@ pub struct SftpServer {
 impl SftpServer {
     /// The server that `uri` names, with options that were resolved with [`KEYS`](crate::KEYS). Nothing is connected to. Fails with
     /// [`InvalidUri`](ErrorKind::InvalidUri) or [`InvalidConfig`](ErrorKind::InvalidConfig).
+    ///
+    /// ```no_run
+    /// use mlflow_artifacts_core::{ArtifactUri, Result, StoreConfig};
+    /// use mlflow_artifacts_file_server::FileServer as _;
+    /// use mlflow_artifacts_sftp::{KEYS, SftpServer};
+    ///
+    /// async fn names() -> Result<Vec<String>> {
+    ///     let uri = ArtifactUri::parse("sftp://tester@files.example:2222/srv/artifacts")?;
+    ///     let config = StoreConfig::new().with("key_file", "/home/tester/.ssh/id_ed25519");
+    ///     let server = SftpServer::new(&uri, &config.resolve(&uri, KEYS)?)?;
+    ///     let children = server.list("/srv/artifacts").await?;
+    ///     Ok(children.into_iter().map(|child| child.name).collect())
+    /// }
+    /// ```
     pub fn new(uri: &ArtifactUri, config: &ResolvedConfig) -> Result<Self> {
         Ok(SftpServer { pool: Arc::new(Pool::new(Settings::new(uri, config)?)) })
     }

@@ -229,6 +229,16 @@ pub(crate) struct Pending {
     shared: Arc<Shared>,
 }
 
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // What arrives from now on is closed where it arrives.
+        self.receiver.close();
+        if let Ok(Answer::Handle(handle)) = self.receiver.try_recv() {
+            Requests(Arc::clone(&self.shared)).forget(&handle);
+        }
+    }
+}
+
 impl Future for Pending {
     type Output = Result<Answer>;
 

@@ -34,6 +34,8 @@ pub(crate) struct HostConfig {
     pub(crate) identity_agent: Option<String>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) known_hosts_files: Option<Vec<String>>,
+    pub(crate) global_known_hosts_files: Option<Vec<String>>,
+    pub(crate) revoked_host_keys: Option<RevokedKeys>,
     pub(crate) strict_host_key_checking: Option<Strict>,
 }
 
@@ -55,26 +57,65 @@ pub(crate) enum Strict {
     No(String),
 }
 
-/// Reads what `files` say of a host. Those that are not there say nothing.
-pub(crate) fn read(query: &Query<'_>, files: &[PathBuf]) -> Result<HostConfig> {
-    let mut evaluation = Evaluation { query, found: HostConfig::default() };
-    for file in files {
-        evaluation.file(file, true, 0)?;
-    }
-    Ok(evaluation.found)
+/// What `RevokedHostKeys` may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RevokedKeys {
+    None,
+    /// A file, which is not supported. Where it stands, for messages.
+    File(String),
+}
+
+/// A file to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) file: PathBuf,
+    /// What the names of files are relative to that it includes, and that those include. Without one they are not included.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// Reads what `sources` say of a host. Those that are not there say nothing.
+pub(crate) fn read(query: &Query<'_>, sources: &[Source]) -> Result<HostConfig> {
+    evaluate(query, |evaluation| {
+        for Source { file, directory } in sources {
+            evaluation.directory.clone_from(directory);
+            evaluation.file(file, true, 0)?;
+        }
+        Ok(())
+    })
 }
 
 /// Reads what a text says of a host. Files that it includes are refused: nothing of this machine is read.
 #[cfg(fuzzing)]
 pub(crate) fn read_text(query: &Query<'_>, text: &str) -> Result<HostConfig> {
-    let mut evaluation = Evaluation { query, found: HostConfig::default() };
-    evaluation.text(text, Path::new("config"), true, DEEPEST)?;
+    evaluate(query, |evaluation| evaluation.text(text, Path::new("config"), true, DEEPEST))
+}
+
+/// What is found by `pass`, which reads everything, and by a last one where a `Match` is only for that (`final`).
+fn evaluate(query: &Query<'_>, pass: impl Fn(&mut Evaluation<'_>) -> Result<()>) -> Result<HostConfig> {
+    let mut evaluation = Evaluation {
+        query,
+        found: HostConfig::default(),
+        directory: None,
+        is_final: false,
+        wants_final: false,
+    };
+    pass(&mut evaluation)?;
+    if evaluation.wants_final {
+        evaluation.is_final = true;
+        pass(&mut evaluation)?;
+    }
     Ok(evaluation.found)
 }
 
 struct Evaluation<'a> {
     query: &'a Query<'a>,
     found: HostConfig,
+    /// What the names of files are relative to that are included.
+    directory: Option<PathBuf>,
+    /// Whether this is the last pass, after one that found the host's real name.
+    is_final: bool,
+    /// Whether a criterion holds in the last pass only.
+    wants_final: bool,
 }
 
 /// A line, for messages.
@@ -123,8 +164,8 @@ impl Evaluation<'_> {
             };
             match keyword.as_str() {
                 "host" => {
-                    active =
-                        applies && pattern::any_matches(values.iter().map(String::as_str), self.query.host);
+                    let name = if self.is_final { self.host() } else { self.query.host.to_owned() };
+                    active = applies && pattern::any_matches(values.iter().map(String::as_str), &name);
                 }
                 "match" => active = applies && self.matches(&values, place)?,
                 "include" => {
@@ -143,50 +184,60 @@ impl Evaluation<'_> {
         if depth == DEEPEST {
             return Err(place.refuse("files include each other too deeply"));
         }
-        let path = match (value.strip_prefix("~/"), self.query.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            (Some(_), None) => return Ok(()),
-            // An absolute path stays what it is.
-            (None, _) => place.file.parent().unwrap_or(Path::new("/")).join(value),
+        let (directory, name) = match value.strip_prefix("~/") {
+            Some(rest) => (self.query.home, rest),
+            None if Path::new(value).is_absolute() => (Some(Path::new("/")), value),
+            None => (self.directory.as_deref(), value),
         };
+        let Some(path) = directory.map(|directory| directory.join(name)) else { return Ok(()) };
         for file in files_like(&path) {
             self.file(&file, active, depth + 1)?;
         }
         Ok(())
     }
 
-    fn matches(&self, criteria: &[String], place: Place<'_>) -> Result<bool> {
-        let host =
-            || self.found.host_name.as_deref().unwrap_or(self.query.host).replace("%h", self.query.host);
-        let user = || {
-            let user = self.query.user.or(self.found.user.as_deref()).or(self.query.local_user);
-            user.unwrap_or_default().to_owned()
-        };
-        // Criteria that take no value, and those that do, by turns.
-        let mut words = criteria.iter().flat_map(|word| word.splitn(2, '='));
+    /// The host as it is connected to, as far as that is known.
+    fn host(&self) -> String {
+        self.found.host_name.as_deref().unwrap_or(self.query.host).replace("%h", self.query.host)
+    }
+
+    fn user(&self) -> &str {
+        self.query.user.or(self.found.user.as_deref()).or(self.query.local_user).unwrap_or_default()
+    }
+
+    fn matches(&mut self, criteria: &[String], place: Place<'_>) -> Result<bool> {
+        let mut words = criteria.iter().map(String::as_str);
         let mut holds = true;
         let mut unknown = None;
         while let Some(word) = words.next() {
+            let (word, given) =
+                word.split_once('=').map_or((word, None), |(word, value)| (word, Some(value)));
             let (criterion, negated) = word.strip_prefix('!').map_or((word, false), |rest| (rest, true));
-            let mut listed = |text: String| {
-                let patterns = words.next().unwrap_or_default();
-                pattern::any_matches(patterns.split(','), &text)
-            };
+            let mut value = || given.or_else(|| words.next()).unwrap_or_default();
+            let mut is_listed = |text: &str| pattern::any_matches(value().split(','), text);
             let found = match criterion.to_ascii_lowercase().as_str() {
                 "all" => true,
-                "host" => listed(host()),
-                "originalhost" => listed(self.query.host.to_owned()),
-                "user" => listed(user()),
-                "localuser" => listed(self.query.local_user.unwrap_or_default().to_owned()),
+                // Names are not made canonical.
+                "canonical" => false,
+                "final" => {
+                    self.wants_final = true;
+                    self.is_final
+                }
+                "host" => is_listed(&self.host()),
+                "originalhost" => is_listed(self.query.host),
+                "user" => is_listed(self.user()),
+                "localuser" => is_listed(self.query.local_user.unwrap_or_default()),
                 _ => {
-                    unknown = Some(criterion);
-                    break;
+                    // Those that OpenSSH has beyond these take a value each.
+                    value();
+                    unknown.get_or_insert(criterion);
+                    continue;
                 }
             };
             holds &= found != negated;
         }
         match unknown {
-            // What follows cannot make it hold.
+            // It cannot make the line hold.
             Some(_) if !holds => Ok(false),
             Some(criterion) => {
                 Err(place.refuse(format!("Match with the criterion {criterion:?} is not supported")))
@@ -208,7 +259,13 @@ impl Evaluation<'_> {
                 let port = first()?.parse().ok().filter(|&port| port != 0);
                 set(&mut found.port, port.ok_or_else(|| place.refuse("Port is not a port"))?);
             }
-            "identityfile" => found.identity_files.push(first()?),
+            "identityfile" => {
+                let file = first()?;
+                // The last pass finds those of the first once more.
+                if !found.identity_files.contains(&file) {
+                    found.identity_files.push(file);
+                }
+            }
             "identitiesonly" => set(&mut found.identities_only, switch(&first()?, place)?),
             "identityagent" => set(&mut found.identity_agent, first()?),
             "proxyjump" => {
@@ -223,6 +280,15 @@ impl Evaluation<'_> {
             "userknownhostsfile" => {
                 first()?;
                 set(&mut found.known_hosts_files, values.to_vec());
+            }
+            "globalknownhostsfile" => {
+                first()?;
+                set(&mut found.global_known_hosts_files, values.to_vec());
+            }
+            "revokedhostkeys" => {
+                let is_none = first()?.eq_ignore_ascii_case("none");
+                let revoked = if is_none { RevokedKeys::None } else { RevokedKeys::File(place.to_string()) };
+                set(&mut found.revoked_host_keys, revoked);
             }
             "stricthostkeychecking" => {
                 let value = match first()?.to_ascii_lowercase().as_str() {
@@ -404,9 +470,7 @@ mod tests {
 
     fn evaluate(text: &str, host: &str) -> Result<HostConfig> {
         let query = Query { host, user: None, local_user: Some("me"), home: None };
-        let mut evaluation = Evaluation { query: &query, found: HostConfig::default() };
-        evaluation.text(text, Path::new("config"), true, 0)?;
-        Ok(evaluation.found)
+        super::evaluate(&query, |evaluation| evaluation.text(text, Path::new("config"), true, 0))
     }
 
     #[test]
@@ -426,6 +490,10 @@ mod tests {
                 ProxyCommand ignored
                 IdentitiesOnly yes
                 UserKnownHostsFile a \"b c\"
+                GlobalKnownHostsFile d e
+                GlobalKnownHostsFile ignored
+                RevokedHostKeys none
+                RevokedHostKeys ignored
                 StrictHostKeyChecking accept-new
                 SomethingElse entirely \"different\"
             Match host=\"real a*\" user one,three
@@ -443,6 +511,8 @@ mod tests {
             identity_agent: Some(own("none")),
             proxy: Some(Proxy::Jump(own("jump:1,inner"))),
             known_hosts_files: Some(vec![own("a"), own("b c")]),
+            global_known_hosts_files: Some(vec![own("d"), own("e")]),
+            revoked_host_keys: Some(RevokedKeys::None),
             strict_host_key_checking: Some(Strict::AcceptNew),
         };
         assert_eq!(found, expected);
@@ -468,10 +538,19 @@ mod tests {
             ("user root", false),
             ("localuser me originalhost a", true),
             ("host a exec true", false),
+            ("exec true host a", false),
+            ("!exec true tagged x host=a", false),
+            ("exec \"test a=b\" host a", false),
+            ("canonical", false),
+            ("host b !canonical", true),
+            ("final", true),
+            ("host b final", true),
+            ("final host=a", false),
+            ("final all", true),
         ] {
             assert_eq!(port(criteria).unwrap(), expected, "{criteria}");
         }
-        for criteria in ["exec true", "canonical", "host b final", "tagged x", ""] {
+        for criteria in ["exec true", "exec=true host b", "final exec true", "tagged x", ""] {
             let error = port(criteria).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{criteria}");
             assert_eq!(error.path(), Some("config:3"), "{criteria}");
@@ -479,10 +558,41 @@ mod tests {
     }
 
     #[test]
+    fn the_last_pass_adds_to_the_first() {
+        let text = "
+            Match final all
+                User last
+                Port 1
+                IdentityFile last
+            Host b
+                IdentityAgent real
+            Match host b
+                HostKeyAlias early
+            Host a
+                HostName b
+                Port 2
+                IdentityFile first
+            Match host b
+                IdentityFile first
+                IdentityFile second
+        ";
+        let found = evaluate(text, "a").unwrap();
+        // As `ssh -G` tells it.
+        assert_eq!((found.user.as_deref(), found.port), (Some("last"), Some(2)));
+        assert_eq!(found.identity_files, ["first", "second", "last"]);
+        assert_eq!(found.identity_agent.as_deref(), Some("real"), "the real name is known by then");
+        assert_eq!(found.host_key_alias.as_deref(), Some("early"));
+        let without = evaluate(&text.replace("Match final all", "Host none"), "a").unwrap();
+        assert_eq!((without.identity_agent, without.host_key_alias), (None, None), "one pass is enough");
+    }
+
+    #[test]
     fn what_cannot_be_honoured_keeps_its_place() {
         let found = evaluate("ProxyCommand nc %h %p\nStrictHostKeyChecking no", "a").unwrap();
         assert_eq!(found.proxy, Some(Proxy::Command("config:1".to_owned())));
         assert_eq!(found.strict_host_key_checking, Some(Strict::No("config:2".to_owned())));
+        let found = evaluate("RevokedHostKeys /revoked", "a").unwrap();
+        assert_eq!(found.revoked_host_keys, Some(RevokedKeys::File("config:1".to_owned())));
         let found = evaluate("ProxyCommand none\nProxyJump a", "a").unwrap();
         assert_eq!(found.proxy, Some(Proxy::None));
     }
@@ -503,20 +613,28 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
         std::fs::create_dir(directory.path().join("conf.d")).unwrap();
-        write("config", "Include missing conf.d/*.conf\nHost b\nInclude inner\nHost a\nUser last\n");
+        std::fs::create_dir(directory.path().join("elsewhere")).unwrap();
+        write(
+            "elsewhere/config",
+            "Include missing conf.d/*.conf\nHost b\nInclude inner\nHost a\nUser last\n",
+        );
         write("conf.d/2.conf", "Port 2\n");
-        write("conf.d/1.conf", "Host a\nPort 1\nHost none\n");
+        write("conf.d/1.conf", "Host a\nInclude nested\nHost none\n");
+        write("nested", "Port 1\n");
         write("conf.d/.3.conf", "User hidden\n");
         write("inner", "Host a\nHostName wrong\n");
-        let read = |host| {
+        let read_from = |relative: Option<&Path>, host| {
             let home = directory.path();
             let query = Query { host, user: None, local_user: None, home: Some(home) };
-            read(&query, &[home.join("config"), home.join("absent")])
+            let source = |name| Source { file: home.join(name), directory: relative.map(Path::to_owned) };
+            read(&query, &[source("elsewhere/config"), source("absent")])
         };
+        let read = |host| read_from(Some(directory.path()), host);
         let found = read("a").unwrap();
         assert_eq!((found.port, found.user.as_deref(), found.host_name), (Some(1), Some("last"), None));
         assert_eq!(read("b").unwrap().port, Some(2));
-        write("config", "Include ~/config\n");
+        assert_eq!(read_from(None, "b").unwrap(), HostConfig::default(), "nobody knows where they are");
+        write("elsewhere/config", "Include ~/elsewhere/config\n");
         assert_eq!(read("a").unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
 

@@ -4,15 +4,17 @@
 
 mod common;
 
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
+use common::hanging_up::HangingUp;
 use common::{config, config_with_key, open, uri};
 use mlflow_artifacts_core::{
-    ArtifactPath, ArtifactStoreExt as _, Error, ErrorKind, ListOptions, Result, Retry, StoreConfig,
+    ArtifactPath, ArtifactStoreExt as _, EnvSource, Error, ErrorKind, ListOptions, Result, Retry, StoreConfig,
 };
+use russh::MethodKind;
 use test_servers::{AsyncSsh, OpenSsh, SshAgent};
 
 /// Writes and reads something, without trying it twice.
@@ -85,15 +87,48 @@ async fn who_has_nothing_or_the_wrong_thing_is_told_what_to_do() {
 
 #[tokio::test]
 async fn of_an_agent_only_the_named_keys_are_tried_where_that_is_said() {
-    let server = OpenSsh::start_with("MaxAuthTries 2");
+    let server = OpenSsh::start();
     let uri = uri(&server, &server.root());
-    let agent = SshAgent::start(&[server.strange_key(), server.key("rsa"), server.key("ed25519")]);
-    let socket = agent.socket().display().to_string();
+    let agent = SshAgent::start(&[server.key("ed25519"), server.strange_key()]);
     let file = server.root().join("config");
-    std::fs::write(&file, format!("IdentityFile {}\nIdentitiesOnly yes\n", server.key("ed25519").display()))
-        .unwrap();
+    let named = format!("IdentityFile {}\n", server.strange_key().display());
+    std::fs::write(&file, &named).unwrap();
+    let socket = agent.socket().display().to_string();
     let config = config(&server).with("agent", socket).with("ssh_config", file.display().to_string());
-    use_store(&uri, config).await.unwrap();
+    use_store(&uri, config.clone()).await.unwrap();
+    std::fs::write(&file, named + "IdentitiesOnly yes\n").unwrap();
+    fails(&uri, config, ErrorKind::Unauthenticated, &["tried the agent's key", "it takes publickey"]).await;
+}
+
+#[tokio::test]
+async fn of_an_agent_the_named_keys_are_tried_first() {
+    // The first key that is not taken is the last.
+    let server = OpenSsh::start_with("MaxAuthTries 1");
+    let uri = uri(&server, &server.root());
+    let agent = SshAgent::start(&[server.strange_key(), server.key("ed25519")]);
+    let file = server.root().join("config");
+    std::fs::write(&file, format!("IdentityFile {}\n", server.key("ed25519").display())).unwrap();
+    let socket = agent.socket().display().to_string();
+    let config = config(&server).with("agent", socket).with("ssh_config", file.display().to_string());
+    use_store(&uri, config.clone()).await.unwrap();
+    let told = open(&uri, &config).unwrap().describe().await.unwrap();
+    let by = told.iter().find(|(name, _)| *name == "logged in by").map(|(_, by)| by.as_str()).unwrap();
+    assert!(by.starts_with("the agent's key"), "{by}");
+}
+
+#[tokio::test]
+async fn who_hangs_up_on_a_password_is_not_given_it_again() {
+    for (method, way) in
+        [(MethodKind::Password, "the password"), (MethodKind::KeyboardInteractive, "when asked for it")]
+    {
+        let server = HangingUp::start(method).await;
+        let config = server.host.config().with("password", "canary").with("retries", "2");
+        let error = open(&server.host.uri(), &config).unwrap().describe().await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthenticated, Retry::Never), "{error}");
+        assert!(error.to_string().contains(way) && error.to_string().contains("it hung up"), "{error}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+        assert_eq!(server.given(), 1);
+    }
 }
 
 #[tokio::test]
@@ -219,6 +254,29 @@ async fn new_hosts_are_recorded_where_that_is_wanted_and_never_replaced() {
 }
 
 #[tokio::test]
+async fn an_alias_that_is_known_is_not_taken_for_new() {
+    let server = OpenSsh::start();
+    let (hosts, file) = (server.root().join("hosts"), server.root().join("config"));
+    let text = format!(
+        "HostKeyAlias alias\nUserKnownHostsFile {}\nStrictHostKeyChecking accept-new",
+        hosts.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let config = StoreConfig::new()
+        .with_env(EnvSource::empty())
+        .with("ssh_config", file.display().to_string())
+        .with("user", server.user())
+        .with("key_file", server.key("ed25519").display().to_string());
+    let uri = uri(&server, &server.root());
+    use_store(&uri, config.clone()).await.unwrap();
+    let recorded = std::fs::read_to_string(&hosts).unwrap();
+    assert_eq!(recorded, format!("alias {}\n", server.host_key("ed25519")), "without the port");
+    let strange = std::fs::read_to_string(server.strange_key().with_extension("pub")).unwrap();
+    std::fs::write(&hosts, format!("alias {strange}")).unwrap();
+    fails(&uri, config, ErrorKind::Tls, &["alias HAS CHANGED"]).await;
+}
+
+#[tokio::test]
 async fn the_configuration_leads_through_other_hosts() {
     let (server, jump) = (OpenSsh::start(), OpenSsh::start());
     let file = server.root().join("config");
@@ -275,6 +333,29 @@ async fn what_is_no_server_is_told() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     fails(&format!("sftp://{address}/"), config, ErrorKind::Timeout, &["2 seconds"]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_busy_is_told_and_waited_for() {
+    let server = OpenSsh::start_with("PerSourceMaxStartups 1");
+    let place = uri(&server, &server.root());
+    let busy = TcpStream::connect(server.address()).unwrap();
+    // It is being served once it is greeted.
+    (&busy).read_exact(&mut [0; 4]).unwrap();
+    let config = config_with_key(&server);
+    let error =
+        fails(&place, config.clone(), ErrorKind::Unavailable, &["Exceeded MaxStartups", "connections"]).await;
+    assert_eq!(error.retry(), Retry::Exhausted, "it was worth trying again");
+    drop(busy);
+    open(&place, &config).unwrap().describe().await.unwrap();
+    let newer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = newer.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in newer.incoming().flatten() {
+            let _ = (&stream).write_all(b"Not allowed at this time\r\n");
+        }
+    });
+    fails(&format!("sftp://{address}/"), config, ErrorKind::Unavailable, &["Not allowed at this time"]).await;
 }
 
 #[tokio::test]

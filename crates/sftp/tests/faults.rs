@@ -4,16 +4,21 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::scripted::Scripted;
 use common::{config_with_key, open, uri};
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use mlflow_artifacts_core::{
-    ArtifactPath, ArtifactStoreExt as _, ErrorKind, GetOptions, ListOptions, PutBody, PutOptions, Retry,
-    SharedStore,
+    ArtifactPath, ArtifactStoreExt as _, ArtifactUri, EnvSource, ErrorKind, GetOptions, ListOptions, PutBody,
+    PutOptions, Retry, SharedStore, StoreConfig,
 };
+use mlflow_artifacts_file_server::FileServer as _;
+use mlflow_artifacts_sftp::{KEYS, SftpServer};
 use test_servers::OpenSsh;
 
 const CONTENT: usize = 64 << 20;
@@ -126,4 +131,47 @@ async fn many_operations_survive_a_restart() {
     let found = store.list_all(&path("tree"), ListOptions { recursive: true }).await.unwrap();
     assert_eq!(found.iter().filter(|meta| !meta.is_directory()).count(), 2000);
     drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_in_a_row_for_a_dead_host_does_not_wait_for_each() {
+    const OPERATIONS: usize = 8;
+    // It is connected to by the system, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("sftp://tester@{}/", silent.local_addr().unwrap());
+    let config = StoreConfig::new()
+        .with_env(EnvSource::empty())
+        .with("ssh_config", "none")
+        .with("connect_timeout", "1")
+        .with("retries", "0");
+    let store = open(&uri, &config).unwrap();
+    let begin = Instant::now();
+    let outcomes = join_all((0..OPERATIONS).map(|_| store.describe())).await;
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(error.to_string().contains("1 seconds") && error.help().is_some(), "{error}");
+    }
+    // One attempt for who came first, and one for those who came meanwhile.
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_used_on_a_runtime_that_shuts_down() {
+    let server = Scripted::start(|_| None).await;
+    let uri = ArtifactUri::parse(&server.uri()).unwrap();
+    let sftp = SftpServer::new(&uri, &server.config().resolve(&uri, KEYS).unwrap()).unwrap();
+    let read = || sftp.read("/root/a.txt", Box::new(|entry| Ok(0..entry.size)));
+    // With two operations the connection is busy: the next one begins another connection.
+    let _busy = (read().await.unwrap(), read().await.unwrap());
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        let _ = sftp.stat("/root/a.txt").now_or_never();
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(20)).expect("it waits for itself");
 }

@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 use common::scripted::{Asked, CONTENT, Scripted, file, kind, names, packet, string};
 use common::{config_with_key, open, uri};
 use futures_util::future::try_join_all;
+use futures_util::poll;
 use mlflow_artifacts_core::{
-    ArtifactPath, ArtifactStoreExt as _, Error, ErrorKind, GetOptions, ListOptions, Result,
+    ArtifactPath, ArtifactStoreExt as _, ArtifactUri, Error, ErrorKind, GetOptions, ListOptions, Result,
 };
+use mlflow_artifacts_file_server::FileServer as _;
+use mlflow_artifacts_sftp::{KEYS, SftpServer};
 use test_servers::OpenSsh;
 
 fn path(text: &str) -> ArtifactPath {
@@ -69,6 +72,36 @@ async fn a_listing_without_end_is_given_up() {
     // One that goes on without saying anything is one too.
     let error = list(|asked| (asked.kind == kind::READDIR).then(|| names(asked, &[])));
     told(&error.await.unwrap_err(), ErrorKind::Protocol, "does not end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_too_long_for_a_path_are_left_out() {
+    let (longest, longer) = ("n".repeat(255), "n".repeat(256));
+    let expected = longest.clone();
+    let found = list(once(move |asked| names(asked, &[longer.as_bytes(), longest.as_bytes()])));
+    assert_eq!(found.await.unwrap(), [expected]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_opened_for_nobody_is_closed() {
+    let server = Scripted::start(|_| None).await;
+    let uri = ArtifactUri::parse(&server.uri()).unwrap();
+    let sftp = SftpServer::new(&uri, &server.config().resolve(&uri, KEYS).unwrap()).unwrap();
+    sftp.stat("/root").await.unwrap();
+    let count = |kind| server.asked().iter().filter(|asked| asked.kind == kind).count();
+    let mut listing = sftp.list("/root");
+    assert!(poll!(&mut listing).is_pending());
+    // The answer is there, and nobody looks at it.
+    while count(kind::OPENDIR) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(listing);
+    let begin = Instant::now();
+    while count(kind::CLOSE) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "the handle stays open");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Says of every directory that it has these children, and no more when it is asked on.

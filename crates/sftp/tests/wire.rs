@@ -103,7 +103,15 @@ async fn every_directive_of_the_configuration() {
     let key = || format!("IdentityFile {}", server.key("ecdsa").display());
     for lines in [
         [host_name.clone(), port.clone(), user.clone(), alias(), known(), key()],
-        [host_name.clone(), port.clone(), "Include *.conf".to_owned(), alias(), known(), key()],
+        [
+            host_name.clone(),
+            port.clone(),
+            format!("Include {}/*.conf", server.root().display()),
+            alias(),
+            format!("GlobalKnownHostsFile {}", hosts.display()),
+            key(),
+        ],
+        [host_name.clone(), user.clone(), alias(), known(), key(), format!("Match final all\n{port}")],
         [
             host_name.clone(),
             port.clone(),

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test file uses everything")]
 
+pub(crate) mod hanging_up;
 pub(crate) mod scripted;
 
 use std::path::Path;

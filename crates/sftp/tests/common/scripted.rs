@@ -9,7 +9,7 @@ use mlflow_artifacts_core::{EnvSource, StoreConfig};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session, run_stream};
-use russh::{Channel, ChannelId};
+use russh::{Channel, ChannelId, MethodKind};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -119,38 +119,39 @@ pub(crate) fn names(asked: &Asked, names: &[&[u8]]) -> Vec<u8> {
 /// What is sent for a request; nothing is said where it is empty, and what an ordinary server would where it is `None`.
 type Script = dyn Fn(&Asked) -> Option<Vec<u8>> + Send + Sync;
 
-/// The server, which lets everybody in. It is gone when this is dropped.
-pub(crate) struct Scripted {
+/// Where a server within the test listens. It is gone when this is dropped.
+pub(crate) struct Host {
     address: SocketAddr,
     directory: TempDir,
-    asked: Arc<Mutex<Vec<Asked>>>,
     accepting: AbortHandle,
 }
 
-impl Drop for Scripted {
+impl Drop for Host {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
-impl Scripted {
-    pub(crate) async fn start(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+impl Host {
+    /// Everybody who comes gets a copy of `handler`, and may log in by `methods`.
+    pub(crate) async fn start<H>(methods: &[MethodKind], handler: H) -> Self
+    where
+        H: Handler<Error = russh::Error> + Clone + Send + 'static,
+    {
         let key = PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&[7; 32])), "").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let line = format!("127.0.0.1 {}\n", key.public_key().to_openssh().unwrap());
         std::fs::write(directory.path().join("known_hosts"), line).unwrap();
-        let config = Arc::new(Config { keys: vec![key], ..Config::default() });
-        let (script, asked): (Arc<Script>, _) = (Arc::new(script), Arc::default());
-        let answering = Answering { script, asked: Arc::clone(&asked), arrived: Vec::new() };
+        let config = Arc::new(Config { keys: vec![key], methods: methods.into(), ..Config::default() });
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let session = run_stream(Arc::clone(&config), stream, answering.clone());
+                let session = run_stream(Arc::clone(&config), stream, handler.clone());
                 tokio::spawn(async move { session.await?.await });
             }
         });
-        Scripted { address, directory, asked, accepting: accepting.abort_handle() }
+        Host { address, directory, accepting: accepting.abort_handle() }
     }
 
     /// The URI of a directory of its.
@@ -165,6 +166,30 @@ impl Scripted {
             .with("ssh_config", "none")
             .with("known_hosts", self.directory.path().join("known_hosts").display().to_string())
             .with("retries", "0")
+    }
+}
+
+/// The server, which lets everybody in. It is gone when this is dropped.
+pub(crate) struct Scripted {
+    host: Host,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Scripted {
+    pub(crate) async fn start(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        let (script, asked): (Arc<Script>, _) = (Arc::new(script), Arc::default());
+        let answering = Answering { script, asked: Arc::clone(&asked), arrived: Vec::new() };
+        Scripted { host: Host::start(&[MethodKind::None], answering).await, asked }
+    }
+
+    /// The URI of a directory of its.
+    pub(crate) fn uri(&self) -> String {
+        self.host.uri()
+    }
+
+    /// What trusts it, and tries nothing twice.
+    pub(crate) fn config(&self) -> StoreConfig {
+        self.host.config()
     }
 
     /// Everything that was asked.
