@@ -41,9 +41,11 @@ mod features;
 #[doc(hidden)]
 pub mod fuzz;
 mod listing;
+mod log_ins;
 mod look;
 mod pool;
 mod read;
+mod rename;
 mod reply;
 mod server;
 

@@ -228,6 +228,78 @@ async fn a_session_that_was_closed_for_idleness_is_replaced() {
     get(&store).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_fell_silent_are_not_waited_for_one_by_one() {
+    let server = Scripted::start();
+    let store = server.store("0");
+    server.on("STOR", 3, Act::Late(Duration::from_millis(500)));
+    let put = async |name: &str| store.put_bytes(&path(name), content(SIZE)).await.unwrap();
+    tokio::join!(put("file"), put("another"), put("one more"));
+    assert_eq!(server.most_sessions(), 3);
+    server.on("NOOP", 3, Act::Silence);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let begin = Instant::now();
+    get(&store).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    assert_eq!(server.count("NOOP"), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_replaced_where_the_server_replaces_none() {
+    let real = Proftpd::start(FtpSecurity::Plain, Proftpd::CAUTIOUS);
+    let store = open(&real.uri_of(""), &config(&real).with("retries", "0")).unwrap();
+    for bytes in [content(10), content(SIZE)] {
+        store.put_bytes(&path("file"), bytes).await.unwrap();
+    }
+    get(&store).await.unwrap();
+    assert_eq!(std::fs::read_dir(real.files()).unwrap().count(), 1);
+    // What stands between the old file and the new one fails for a moment.
+    for (verb, acts) in [
+        ("DELE", vec![Act::Say("450 busy".to_owned())]),
+        ("DELE", vec![Act::Lose]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()); 3]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Say("450 busy".to_owned())]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Leave("421 going down".to_owned())]),
+    ] {
+        let server = Scripted::start();
+        server.keep_files().put("file", b"old");
+        for act in &acts {
+            server.on(verb, 1, act.clone());
+        }
+        put(&server, &server.store("1")).await.unwrap_or_else(|error| panic!("{verb} {acts:?}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_lost_its_place_is_told_with_the_one_that_is_left() {
+    let server = Scripted::start();
+    server.keep_files().put("file", b"old");
+    server.on("RNTO", usize::MAX, Act::Say("550 no".to_owned()));
+    let error = put(&server, &server.store("1")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::PermissionDenied, 2), "{error}");
+    assert!(error.message().contains("is left at /root/.") && error.message().contains("550 no"), "{error}");
+    assert_eq!(server.count("DELE /root/file"), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_not_deleted_for_one_that_is_not_there() {
+    // It was renamed, but that was not heard; what is said to the second attempt could mean anything.
+    let server = Scripted::start();
+    server.keep_files();
+    server.on("RNTO", 1, Act::Lose);
+    put(&server, &server.store("1")).await.unwrap();
+    assert_eq!((server.count("RNTO"), server.count("DELE /root/file")), (2, 0));
+    // It may not be replaced, or nothing may be renamed at all.
+    for verb in ["DELE", "RNFR"] {
+        let server = Scripted::start();
+        server.keep_files().put("file", b"old");
+        server.on(verb, 1, Act::Say("550 permission denied".to_owned()));
+        let error = put(&server, &server.store("1")).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::PermissionDenied, Retry::Never), "{error}");
+        assert_eq!((server.content("file").unwrap(), server.names().len()), (b"old".to_vec(), 1), "{verb}");
+    }
+}
+
 #[tokio::test]
 async fn refusals_of_the_moment_are_overcome() {
     for refusal in ["450 busy", "451 local error"] {
