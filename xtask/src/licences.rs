@@ -10,9 +10,13 @@ use crate::process::{Outcome, fail};
 /// What the names of files with a licence, or with who holds the copyright, begin with.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "UNLICENSE", "COPYING", "COPYRIGHT", "NOTICE"];
 
-/// Crates under the MIT licence whose packages come without its text.
-const WITHOUT_TEXT: [&str; 2] = ["base64-simd", "vsimd"];
-const MIT: &str = include_str!("../licences/MIT.txt");
+/// Crates whose packages come without the text of their licence.
+const WITHOUT_TEXT: [&str; 5] = ["base64-simd", "russh", "russh-cryptovec", "russh-util", "vsimd"];
+/// The licences that they name, with the texts.
+const TEXTS: [(&str, &str); 2] = [
+    ("Apache-2.0", include_str!("../licences/Apache-2.0.txt")),
+    ("MIT", include_str!("../licences/MIT.txt")),
+];
 
 /// A list of the crates, and then each text once, with the crates that carry it.
 pub(crate) fn document(crates: &BTreeMap<String, LinkedCrate>) -> Outcome<String> {
@@ -22,10 +26,13 @@ pub(crate) fn document(crates: &BTreeMap<String, LinkedCrate>) -> Outcome<String
     for (key, linked) in crates.iter().filter(|(_, linked)| linked.is_foreign()) {
         let _ = writeln!(document, "{} {}: {}", linked.name, linked.version, linked.licence);
         let files = licence_files(&linked.directory)?;
-        if files.is_empty() && linked.licence == "MIT" && WITHOUT_TEXT.contains(&linked.name.as_str()) {
-            carriers.entry(MIT.trim().to_owned()).or_default().push(format!("{key}: as its Cargo.toml says"));
-        } else if files.is_empty() {
-            return fail(format!("{key} comes without the text of its licence"));
+        if files.is_empty() {
+            let text = TEXTS.iter().find(|(licence, _)| *licence == linked.licence);
+            let Some((_, text)) = text.filter(|_| WITHOUT_TEXT.contains(&linked.name.as_str())) else {
+                return fail(format!("{key} comes without the text of its licence"));
+            };
+            let carriers = carriers.entry(text.trim().to_owned()).or_default();
+            carriers.push(format!("{key}: as its Cargo.toml says"));
         }
         for file in files {
             let text = std::fs::read_to_string(&file)?.replace("\r\n", "\n");

@@ -6,7 +6,7 @@ use mlflow_artifacts_core::{ArtifactPath, Deleted, Error, ErrorKind, Result, Ret
 
 use crate::remote::{Remote, child, is_a_directory};
 use crate::store::DELETIONS_AT_ONCE;
-use crate::{EntryKind, MAX_DEPTH};
+use crate::{Child, EntryKind, MAX_DEPTH};
 
 /// How often a deletion begins again when somebody else keeps writing.
 const ATTEMPTS: usize = 64;
@@ -17,12 +17,14 @@ const LOOKS: usize = 16;
 /// One deletion.
 pub(crate) struct Deletion<'a> {
     remote: &'a Remote,
+    /// The directory that was asked for need not go: its parent may not be ours.
+    top_may_stay: bool,
 }
 
 impl<'a> Deletion<'a> {
     pub(crate) async fn of(remote: &'a Remote, path: &ArtifactPath, recursive: bool) -> Result<Deleted> {
         let place = remote.place(path)?;
-        let deletion = Deletion { remote };
+        let deletion = Deletion { remote, top_may_stay: path.is_root() };
         if path.is_root() {
             return deletion.empty_root(&place, recursive).await;
         }
@@ -35,6 +37,10 @@ impl<'a> Deletion<'a> {
                 Some(EntryKind::Directory) if !recursive => {
                     return Err(is_a_directory().with_help("delete it recursively"));
                 }
+                // What the link leads to stays.
+                Some(EntryKind::Directory) if attempt == 0 && deletion.is_link(&place).await? => {
+                    return Err(error);
+                }
                 Some(EntryKind::Directory) => deletion.tree(&place, 0).await?,
                 Some(_) => return Err(error),
             }
@@ -45,7 +51,7 @@ impl<'a> Deletion<'a> {
         Err(Error::new(ErrorKind::Io, "somebody keeps writing into the directory"))
     }
 
-    /// Removes what is in the root, which itself may have to stay: its parent need not be ours.
+    /// Removes what is in the root, and the root itself if it goes.
     async fn empty_root(&self, place: &str, recursive: bool) -> Result<Deleted> {
         if !recursive {
             return Err(is_a_directory().with_help("delete it recursively"));
@@ -77,8 +83,10 @@ impl<'a> Deletion<'a> {
             let (directories, files): (Vec<_>, Vec<_>) =
                 children.into_iter().partition(|child| child.entry.kind == EntryKind::Directory);
             let files = files.into_iter().map(|file| async move {
-                let file = child(place, &file.name);
-                self.gone(&file, self.file(&file).await?).await
+                match self.file(&child(place, &file.name)).await? {
+                    Some(error) => self.gone(place, &file, error).await,
+                    None => Ok(()),
+                }
             });
             stream::iter(files).buffer_unordered(DELETIONS_AT_ONCE).try_collect::<()>().await?;
             for directory in directories {
@@ -93,19 +101,23 @@ impl<'a> Deletion<'a> {
         remove.boxed()
     }
 
-    /// Fails with `error` if a file is still there.
-    async fn gone(&self, place: &str, error: Option<Error>) -> Result<()> {
-        let Some(error) = error else { return Ok(()) };
-        match self.remote.find(place).await? {
-            // Of a link to nothing the server says that it is not there; the directory will not be empty.
+    async fn is_link(&self, place: &str) -> Result<bool> {
+        self.remote.patience.repeat(|| self.remote.server.is_link(place)).await
+    }
+
+    /// Fails with `error` if a file of a directory is still there.
+    async fn gone(&self, directory: &str, file: &Child, error: Error) -> Result<()> {
+        let place = child(directory, &file.name);
+        match self.remote.find(&place).await? {
+            // Of a link to nothing the server says that it is not there.
+            None if file.entry.kind == EntryKind::Link && self.is_link(&place).await? => Err(error),
             None => Ok(()),
             Some(entry) if entry.kind == EntryKind::Directory => Ok(()),
             Some(_) => Err(error),
         }
     }
 
-    /// Removes a directory that was emptied. One that has been written to meanwhile may stay, and so may the one that was asked for: the
-    /// caller looks.
+    /// Removes a directory that was emptied. One that has been written to meanwhile may stay: the caller looks.
     async fn emptied(&self, place: &str, depth: usize) -> Result<()> {
         let mut attempts = 0;
         loop {
@@ -115,7 +127,7 @@ impl<'a> Deletion<'a> {
                 return Err(error);
             }
             let is_empty = self.remote.children(place).await?.is_some_and(|children| children.is_empty());
-            if !is_empty || depth == 0 {
+            if !is_empty || (depth == 0 && self.top_may_stay) {
                 return Ok(());
             }
             // What it had in it may be gone again.

@@ -19,6 +19,8 @@ pub(crate) struct Reading {
     entry: Entry,
     /// What is still to come.
     left: Range<u64>,
+    /// Whether some of it was handed over.
+    begun: bool,
     stream: ByteStream,
     attempts: Attempts,
 }
@@ -51,6 +53,7 @@ impl Reading {
             place,
             entry: opened.entry,
             left: opened.range,
+            begun: false,
             stream: opened.stream,
             attempts: remote.patience.attempts(),
         };
@@ -68,6 +71,7 @@ impl Reading {
         loop {
             let error = match self.stream.try_next().await {
                 Ok(Some(chunk)) => {
+                    self.begun = true;
                     self.left.start += chunk.len() as u64;
                     self.attempts.renew();
                     return Ok(Some(chunk));
@@ -75,6 +79,10 @@ impl Reading {
                 Ok(None) => return Ok(None),
                 Err(error) => error,
             };
+            if self.begun && self.entry.modified.is_none() {
+                let help = "read it once more from its beginning: this server does not tell whether it is still the same file";
+                return Err(error.with_help(help));
+            }
             self.attempts.wait(error).await?;
             self.reopen().await?;
         }

@@ -11,6 +11,10 @@ use crate::{Child, Entry, EntryKind, FileServer, Patience};
 /// As many bytes as names may have on the file systems that servers run on: some servers cannot say that this is what they mind.
 pub(crate) const LONGEST_NAME: usize = 255;
 
+/// How often a directory is found in which another one could not be made, before that is believed: somebody else may have made it
+/// in between.
+const PARENTS_FOUND: usize = 8;
+
 /// The directory of a server that holds the artifacts.
 #[derive(Clone, Debug)]
 pub(crate) struct Remote {
@@ -107,7 +111,7 @@ impl Remote {
     pub(crate) async fn make_directories(&self, place: &str) -> Result<Vec<String>> {
         let (mut missing, mut made) = (vec![place], Vec::new());
         // Somebody else may remove what was just made: each failure looks one directory higher, so that this ends.
-        let mut steps = 0;
+        let (mut steps, mut parents_found) = (0, 0);
         while let Some(directory) = missing.last().copied() {
             steps += 1;
             match self.patience.repeat(|| self.server.create_directory(directory)).await {
@@ -118,9 +122,14 @@ impl Remote {
                 Err(error) => match (self.find(directory).await?, parent(directory)) {
                     (Some(entry), _) if entry.kind == EntryKind::Directory => {
                         missing.pop();
+                        parents_found += usize::from(!missing.is_empty());
                     }
                     (Some(_), _) => return Err(below_a_file()),
-                    (None, Some(above)) if steps < crate::MAX_DEPTH && may_lack_its_parent(&error) => {
+                    (None, Some(above))
+                        if steps < crate::MAX_DEPTH
+                            && parents_found < PARENTS_FOUND
+                            && may_lack_its_parent(&error) =>
+                    {
                         missing.push(above);
                     }
                     (None, _) => return Err(error),

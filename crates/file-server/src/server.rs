@@ -77,15 +77,27 @@ pub trait FileServer: std::fmt::Debug + Send + Sync + 'static {
     /// Opens a file, a symbolic link followed, and reads what `choose` says. Dropping the stream closes it.
     async fn read(&self, path: &str, choose: ChooseRange) -> Result<Opened>;
 
-    /// Writes `data` into the file at `path` from `offset` on, which is its size, and answers what the server says of it once all is
-    /// written and closed. At 0 the file is made; it does not exist unless an earlier call made it.
+    /// Whether a symbolic link stands at `path`, as far as the server tells.
+    async fn is_link(&self, path: &str) -> Result<bool>;
+
+    /// Writes `data` into the file at `path` from `offset` on, and answers what the server says of it once all is written and
+    /// closed. At 0 the file is made; it does not exist unless an earlier call made it. Beyond, it is what an earlier call left, and not
+    /// shorter; a server that does not go on in the middle of a file makes this fail as
+    /// [`Unsupported`](mlflow_artifacts_core::ErrorKind::Unsupported).
     ///
     /// `data` is not polled before the server has opened the file. An error of `data` is what this fails with, after what was begun
     /// on the connection has been ended in order: the server does not write to the file any more.
     async fn write(&self, path: &str, offset: u64, data: ByteStream) -> Result<Entry>;
 
+    /// How many bytes before the end of a file whose writing broke off may be missing: a server that is sent them together may
+    /// have written the last ones first. 0 where it writes in order.
+    fn write_window(&self) -> u64;
+
     /// Gives a file another name at once. `replace` says what becomes of a file that has it: without, it stays and this
     /// fails, which is only asked with [`Capabilities::CREATE_NEW`].
+    ///
+    /// Where the server cannot replace a file at once, that may be removed first, after `from` was seen to be there. This fails
+    /// as [`Retry::Transient`](mlflow_artifacts_core::Retry) as long as only `from` is there.
     async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<()>;
 
     /// Removes a file or a symbolic link; never a directory.

@@ -23,13 +23,16 @@ const DIRECTORY_ATTEMPTS: usize = 16;
 pub(crate) struct Write {
     remote: Remote,
     target: String,
-    temporary: String,
+    /// What was written to, the last one last.
+    temporaries: Vec<String>,
     options: PutOptions,
     token: CancellationToken,
     /// The directories that were made for the file, the highest first.
     made: Vec<String>,
     /// How many bytes the observer was told of.
     told: Arc<AtomicU64>,
+    /// Whether the server has opened a file for it.
+    opened: Arc<AtomicBool>,
 }
 
 impl Write {
@@ -40,19 +43,19 @@ impl Write {
         options: PutOptions,
     ) -> Result<PutOutcome> {
         let target = remote.place(path)?;
-        let Some(directory) = parent(&target).filter(|_| !path.is_root()) else {
+        if path.is_root() {
             return Err(is_a_directory());
-        };
+        }
         let token = CancellationToken::new();
-        let temporary = child(directory, &format!("{TEMPORARY_PREFIX}{:016x}.part", rand::random::<u64>()));
         let write = Write {
             remote: remote.clone(),
             target,
-            temporary,
+            temporaries: Vec::new(),
             options,
             token: token.clone(),
             made: Vec::new(),
             told: Arc::default(),
+            opened: Arc::default(),
         };
         let dropped = token.drop_guard();
         let ended = tokio::spawn(write.run(body)).await;
@@ -69,10 +72,23 @@ impl Write {
     async fn run(mut self, body: PutBody) -> Result<PutOutcome> {
         let content = Content::of(body).await?;
         let written = self.write(&content).await;
-        if written.is_err() {
-            self.clean_up().await;
+        if written.is_ok() {
+            // It has another name now.
+            self.temporaries.pop();
         }
+        self.clean_up(written.is_err()).await;
         written
+    }
+
+    /// Where the content is written to.
+    fn temporary(&self) -> &str {
+        self.temporaries.last().map_or("", String::as_str)
+    }
+
+    fn begin_anew(&mut self) {
+        let directory = parent(&self.target).unwrap_or("/");
+        let name = format!("{TEMPORARY_PREFIX}{:016x}.part", rand::random::<u64>());
+        self.temporaries.push(child(directory, &name));
     }
 
     async fn write(&mut self, content: &Content) -> Result<PutOutcome> {
@@ -103,7 +119,7 @@ impl Write {
             expected.verify(&actual)?;
         }
         if let Some(digest) = digest.filter(|_| server_tells) {
-            let stored = self.remote.patience.repeat(|| self.remote.server.digest(&self.temporary)).await;
+            let stored = self.remote.patience.repeat(|| self.remote.server.digest(self.temporary())).await;
             let stored = stored.map_err(|error| match error.kind() {
                 ErrorKind::NotFound => in_a_removed_directory(error),
                 _ => error,
@@ -115,15 +131,17 @@ impl Write {
 
     /// Sends the content until the server has all of it; says whether some of it was sent more than once.
     async fn send(&mut self, content: &Content, hashing: Option<&Hashing>) -> Result<(Entry, bool)> {
-        let (mut offset, mut resumed, mut directories) = (0, false, 0);
+        let (mut offset, mut furthest, mut goes_on) = (0, 0, true);
+        let (mut resumed, mut directories) = (false, 0);
         let mut attempts = self.remote.patience.attempts();
+        self.begin_anew();
         loop {
             let progress = Arc::new(Progress { sent: AtomicU64::new(offset), broke: AtomicBool::new(false) });
             let mut stream = self.watched(content.stream(offset), &progress);
             if let Some(hashing) = hashing.filter(|_| !resumed) {
                 stream = hashing.through(stream);
             }
-            let error = match self.remote.server.write(&self.temporary, offset, stream).await {
+            let error = match self.remote.server.write(self.temporary(), offset, stream).await {
                 Ok(entry) => return check_size(entry, progress.sent()).map(|()| (entry, resumed)),
                 Err(error) if progress.broke.load(Ordering::Relaxed) => return Err(error),
                 Err(error) => error,
@@ -131,8 +149,14 @@ impl Write {
             if self.token.is_cancelled() {
                 return Err(Error::cancelled());
             }
+            if offset > 0 && error.kind() == ErrorKind::Unsupported {
+                (offset, goes_on) = (0, false);
+                self.begin_anew();
+                continue;
+            }
             // Servers have many ways to say that a directory is missing.
-            if error.retry() == Retry::Never && progress.sent() == 0 && directories < DIRECTORY_ATTEMPTS {
+            let may_lack_its_directory = error.retry() == Retry::Never && progress.sent() == 0;
+            if may_lack_its_directory && content.comes_again() && directories < DIRECTORY_ATTEMPTS {
                 directories += 1;
                 // The first time it may also be somebody else who made the directory meanwhile.
                 if self.make_parent().await? || directories == 1 {
@@ -146,23 +170,30 @@ impl Write {
                 return Err(error.with_help("write it once more: a stream cannot be sent again"));
             }
             attempts.wait(error).await?;
-            let reached = self.reached(content.length()).await?;
-            if reached > offset {
-                attempts.renew();
+            resumed |= progress.sent() > 0;
+            let reached = if goes_on { self.reached(content.length()).await? } else { None };
+            if reached.is_none() {
+                // Whoever may still write to the other one does not meet this one.
+                self.begin_anew();
             }
-            (offset, resumed) = (reached, resumed || progress.sent() > 0);
+            let reached = reached.unwrap_or(0);
+            if reached > furthest {
+                attempts.renew();
+                furthest = reached;
+            }
+            offset = reached.saturating_sub(self.remote.server.write_window());
         }
     }
 
-    /// How much of the content the server has.
-    async fn reached(&self, length: Option<u64>) -> Result<u64> {
-        let found = self.remote.find(&self.temporary).await?;
-        Ok(found.map_or(0, |entry| entry.size.min(length.unwrap_or(0))))
+    /// How much of the content the server has; `None` if it has more than there is.
+    async fn reached(&self, length: Option<u64>) -> Result<Option<u64>> {
+        let size = self.remote.find(self.temporary()).await?.map_or(0, |entry| entry.size);
+        Ok((size <= length.unwrap_or(0)).then_some(size))
     }
 
     /// Makes the directory of the file; says whether it was missing.
     async fn make_parent(&mut self) -> Result<bool> {
-        let Some(directory) = parent(&self.temporary) else { return Ok(false) };
+        let Some(directory) = parent(&self.target) else { return Ok(false) };
         if let Some(entry) = self.remote.find(directory).await?
             && entry.kind == EntryKind::Directory
         {
@@ -183,10 +214,16 @@ impl Write {
             let observed = options.advance(sent.saturating_sub(before));
             future::ready(observed.map(|()| chunk))
         });
+        let opened = Arc::clone(&self.opened);
+        let first = async move {
+            opened.store(true, Ordering::Relaxed);
+            Ok(Bytes::new())
+        };
         let token = self.token.clone();
         let given_up =
             async move { if token.is_cancelled() { Err(Error::cancelled()) } else { Ok(Bytes::new()) } };
-        counted
+        stream::once(first)
+            .chain(counted)
             .take_until(self.token.clone().cancelled_owned())
             .chain(stream::once(given_up))
             .try_filter(|chunk| future::ready(!chunk.is_empty()))
@@ -194,27 +231,41 @@ impl Write {
             .boxed()
     }
 
-    async fn rename(&self, entry: &Entry) -> Result<()> {
+    async fn rename(&mut self, entry: &Entry) -> Result<()> {
         let replace = self.options.mode != PutMode::CreateNew;
         let mut attempts = self.remote.patience.attempts();
         let mut is_first = true;
         loop {
-            let renamed = self.remote.server.rename(&self.temporary, &self.target, replace).await;
+            let renamed = self.remote.server.rename(self.temporary(), &self.target, replace).await;
             let Err(error) = renamed else { return Ok(()) };
-            // The answer of an earlier attempt may have been lost.
-            if !is_first && self.is_in_place(entry).await? {
+            let is_final = error.retry() != Retry::Transient;
+            // The answer may have been lost, of this attempt or of an earlier one.
+            if !(is_first && is_final) && self.is_in_place(entry).await? {
                 return Ok(());
             }
             is_first = false;
-            if error.retry() != Retry::Transient {
+            if is_final {
                 return Err(self.why_not_renamed(replace, error).await);
             }
-            attempts.wait(error).await?;
+            if let Err(error) = attempts.wait(error).await {
+                return Err(if replace { self.kept(error).await } else { error });
+            }
         }
     }
 
+    /// Where a server cannot replace a file at once, that may be gone already: then what was to take its place stays.
+    async fn kept(&mut self, error: Error) -> Error {
+        let is_there = async |place| matches!(self.remote.find(place).await, Ok(Some(_)));
+        if is_there(&self.target).await || !is_there(self.temporary()).await {
+            return error;
+        }
+        let kept = self.temporaries.pop().unwrap_or_default();
+        error
+            .with_help(format!("the artifact is on the server as {kept}: rename it there, or write it again"))
+    }
+
     async fn is_in_place(&self, entry: &Entry) -> Result<bool> {
-        if self.remote.find(&self.temporary).await?.is_some() {
+        if self.remote.find(self.temporary()).await?.is_some() {
             return Ok(false);
         }
         Ok(self.remote.find(&self.target).await?.is_some_and(|found| found.size == entry.size))
@@ -224,16 +275,26 @@ impl Write {
         match self.remote.find(&self.target).await {
             Ok(Some(entry)) if entry.kind == EntryKind::Directory => is_a_directory(),
             Ok(Some(_)) if !replace => Error::new(ErrorKind::AlreadyExists, "there is an artifact already"),
-            Ok(_) if matches!(self.remote.find(&self.temporary).await, Ok(None)) => {
+            Ok(_) if matches!(self.remote.find(self.temporary()).await, Ok(None)) => {
                 in_a_removed_directory(error)
             }
             _ => error,
         }
     }
 
-    async fn clean_up(self) {
-        let _ = self.remote.patience.repeat(|| self.remote.server.remove_file(&self.temporary)).await;
-        self.remote.remove_made(&self.made).await;
+    async fn clean_up(&self, is_given_up: bool) {
+        for temporary in &self.temporaries {
+            let remove = || self.remote.server.remove_file(temporary);
+            // Where nothing was opened, there is hardly anything, and perhaps no server either.
+            let _ = if self.opened.load(Ordering::Relaxed) {
+                self.remote.patience.repeat(remove).await
+            } else {
+                remove().await
+            };
+        }
+        if is_given_up {
+            self.remote.remove_made(&self.made).await;
+        }
     }
 }
 

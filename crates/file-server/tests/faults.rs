@@ -50,6 +50,84 @@ async fn an_upload_goes_on_where_the_connection_broke() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_goes_on_before_what_a_server_may_have_written_out_of_order() -> Result<()> {
+    let place = place();
+    let content = random_bytes(1, 8_000_000);
+    place.server.write_window.store(2 << 20, Ordering::Relaxed);
+    place.server.break_after(&[1, 3, 1]);
+    place.store.put_bytes(&path("file"), content.clone()).await?;
+    assert_eq!(place.store.get_bytes(&path("file")).await?, content);
+    let log = place.server.log.lock().unwrap().clone();
+    let written = log.iter().filter_map(|line| line.strip_prefix("write ")?.split(' ').next());
+    // At first the directory was missing.
+    assert_eq!(written.collect::<Vec<_>>(), ["0", "0", "0", "1048576", "1048576"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_begins_anew_where_it_cannot_go_on() -> Result<()> {
+    for (begins_anew, writes_on) in [(true, false), (false, true), (true, true)] {
+        let place = place();
+        place.server.begins_files_anew.store(begins_anew, Ordering::Relaxed);
+        place.server.writes_on.store(writes_on, Ordering::Relaxed);
+        let content = random_bytes(1, 8_000_000);
+        place.server.break_after(&[1, 2]);
+        place.store.put_bytes(&path("a/file"), content.clone()).await?;
+        assert_eq!(place.store.get_bytes(&path("a/file")).await?, content);
+        assert_eq!(names(&place.directory.path().join("root/a")), ["file"], "what was begun is gone");
+        place.server.break_after(&[1; 20]);
+        let failed = place.store.put_bytes(&path("a/file"), content).await.unwrap_err();
+        assert_eq!((failed.kind(), failed.retry()), (ErrorKind::Connection, Retry::Exhausted));
+        assert_eq!(names(&place.directory.path().join("root/a")), ["file"]);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_to_replace_an_artifact_that_is_gone_stays() -> Result<()> {
+    let place = place();
+    place.store.put_bytes(&path("file"), random_bytes(1, 10)).await?;
+    place.server.only_removes.store(true, Ordering::Relaxed);
+    let failed = place.store.put_bytes(&path("file"), random_bytes(2, 10)).await.unwrap_err();
+    let names = names(&place.directory.path().join("root"));
+    let [kept] = &names[..] else { panic!("{names:?}") };
+    assert!(failed.to_string().contains(&format!("/root/{kept}")), "{failed}");
+    assert_eq!(fs::read(place.directory.path().join("root").join(kept)).unwrap(), random_bytes(2, 10));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_is_refused_says_why() {
+    let place = place();
+    place.server.is_full.store(true, Ordering::Relaxed);
+    for content in [Bytes::new(), random_bytes(1, 10)] {
+        let length = Some(content.len() as u64);
+        let body = PutBody::Stream { stream: chunked(&content, 10_000), length };
+        let failed = place.store.put(&path("a/file"), body, PutOptions::default()).await.unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NoSpace, "{failed}");
+        assert_eq!(names(place.directory.path()), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_down_is_not_asked_to_clean_up_again_and_again() {
+    let place = place();
+    place.server.is_down.store(true, Ordering::Relaxed);
+    let failed = place.store.put_bytes(&path("file"), random_bytes(1, 10)).await.unwrap_err();
+    assert_eq!((failed.kind(), failed.attempts()), (ErrorKind::Connection, 4));
+    assert_eq!(place.server.count("remove_file"), 1);
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_made_is_not_tried_without_end() {
+    let place = place();
+    place.server.forbidden.lock().unwrap().push("/root/a/b".to_owned());
+    let failed = place.store.put_bytes(&path("a/b/c/file"), random_bytes(1, 10)).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::PermissionDenied, "{failed}");
+    assert!(place.server.count("create_directory") < 30, "{}", place.server.count("create_directory"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upload_that_never_gets_on_ends() {
     let place = place();
     place.server.break_after(&[0; 20]);
@@ -96,6 +174,20 @@ async fn a_download_never_goes_on_with_another_file() -> Result<()> {
     place.store.put_bytes(&path("file"), random_bytes(2, 100_001)).await?;
     let failed = download.stream.try_collect::<Vec<Bytes>>().await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::PreconditionFailed, "{failed}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_does_not_go_on_where_nobody_knows_whether_it_is_the_same_file() -> Result<()> {
+    let place = place();
+    place.server.tells_no_times.store(true, Ordering::Relaxed);
+    let content = random_bytes(1, 100_000);
+    place.store.put_bytes(&path("file"), content.clone()).await?;
+    place.server.break_after(&[0]);
+    assert_eq!(place.store.get_bytes(&path("file")).await?, content);
+    place.server.break_after(&[1]);
+    let failed = place.store.get_bytes(&path("file")).await.unwrap_err();
+    assert_eq!((failed.kind(), failed.retry()), (ErrorKind::Connection, Retry::Transient), "{failed}");
     Ok(())
 }
 
@@ -196,6 +288,45 @@ async fn a_deletion_does_not_follow_links_that_are_listed_as_directories() -> Re
     assert_eq!(place.store.delete_tree(&path("a")).await?, Deleted::Removed);
     assert_eq!(names(&directory.join("root")), [""; 0]);
     assert!(directory.join("outside/kept").is_file());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deletion_does_not_follow_a_link_that_may_not_be_removed() -> Result<()> {
+    let place = place();
+    let directory = place.directory.path();
+    fs::create_dir(directory.join("outside")).unwrap();
+    fs::write(directory.join("outside/kept"), "kept").unwrap();
+    fs::create_dir_all(directory.join("root/a")).unwrap();
+    std::os::unix::fs::symlink("../outside", directory.join("root/link")).unwrap();
+    std::os::unix::fs::symlink("nowhere", directory.join("root/a/broken")).unwrap();
+    let forbidden = ["/root/link", "/root/a/broken"].map(str::to_owned);
+    place.server.forbidden.lock().unwrap().extend(forbidden);
+    for name in ["link", "a"] {
+        let failed = place.store.delete_tree(&path(name)).await.unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::PermissionDenied, "{name}: {failed}");
+    }
+    assert!(directory.join("outside/kept").is_file());
+    assert!(place.server.count("remove_file") < 10, "{}", place.server.count("remove_file"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_removed_says_so() -> Result<()> {
+    let place = place();
+    place.store.put_bytes(&path("a/b/file"), random_bytes(1, 10)).await?;
+    for stays in ["/root/a/b", "/root/a"] {
+        place.server.forbidden.lock().unwrap().push(stays.to_owned());
+        let failed = place.store.delete_tree(&path("a")).await.unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::PermissionDenied, "{stays}: {failed}");
+        assert!(place.server.count("remove_directory") < 50);
+        place.server.forbidden.lock().unwrap().clear();
+    }
+    // But the root need not go.
+    place.server.forbidden.lock().unwrap().push("/root".to_owned());
+    place.store.put_bytes(&path("a/b/file"), random_bytes(1, 10)).await?;
+    assert_eq!(place.store.delete_tree(&ArtifactPath::root()).await?, Deleted::Removed);
+    assert_eq!(names(&place.directory.path().join("root")), [""; 0]);
     Ok(())
 }
 

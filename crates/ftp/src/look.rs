@@ -145,6 +145,18 @@ impl Connection {
         }
     }
 
+    /// Whether a symbolic link stands at a path: only the listing of its directory tells.
+    pub(crate) async fn is_link(&mut self, path: &str) -> Result<bool> {
+        let Some((parent, name)) = split(path) else { return Ok(false) };
+        match self.children(parent).await {
+            Ok(children) => {
+                Ok(children.iter().any(|child| child.name == name && child.entry.kind == EntryKind::Link))
+            }
+            Err(error) if self.is_refusal(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether this is the server's last word on what it was asked, and something else can be asked.
     pub(crate) fn is_refusal(&self, error: &Error) -> bool {
         error.provider_code().is_some() && error.retry() == Retry::Never && self.control.is_ready()

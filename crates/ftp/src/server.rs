@@ -57,6 +57,14 @@ impl FileServer for FtpServer {
         Ok(Opened { entry, range, stream: reading.into_stream() })
     }
 
+    async fn is_link(&self, path: &str) -> Result<bool> {
+        self.pool.lease().await?.is_link(path).await
+    }
+
+    fn write_window(&self) -> u64 {
+        0
+    }
+
     async fn write(&self, path: &str, offset: u64, mut data: ByteStream) -> Result<Entry> {
         let mut lease = self.pool.lease().await?;
         let mut to = lease.begin_write(path, offset).await?;

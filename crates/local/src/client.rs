@@ -431,13 +431,23 @@ impl Temporary {
             PutMode::Overwrite => directory.rename(&self.name, directory, name).map_err(store_error),
             // Unlike a rename, a link never replaces; also on NFS.
             PutMode::CreateNew => {
-                directory.hard_link(&self.name, directory, name).map_err(store_error)?;
+                match directory.hard_link(&self.name, directory, name) {
+                    // The answer of an NFS server may have been lost, and the kernel have asked again.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.has_two_names() => {}
+                    linked => linked.map_err(store_error)?,
+                }
                 // It stands from here on. What may be left is a second, hidden name of it.
                 let _ = directory.remove_file(&self.name);
                 Ok(())
             }
             PutMode::IfMatch(_) => Err(Error::unsupported("put", crate::SCHEME)),
         }
+    }
+}
+
+impl Temporary {
+    fn has_two_names(&self) -> bool {
+        self.location.directory.symlink_metadata(&self.name).is_ok_and(|metadata| metadata.nlink() == 2)
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mlflow_artifacts_core::{
-    ArtifactUri, ByteStream, Capabilities, Digest, Error, ErrorKind, ResolvedConfig, Result,
+    ArtifactUri, ByteStream, Capabilities, Digest, Error, ErrorKind, ResolvedConfig, Result, Retry,
 };
-use mlflow_artifacts_file_server::{Child, ChooseRange, Entry, FileServer, Opened};
+use mlflow_artifacts_file_server::{Child, ChooseRange, Entry, EntryKind, FileServer, Opened};
 
 use crate::config::Settings;
-use crate::file::entry;
+use crate::file::{WINDOW, entry};
 use crate::packet::{Request, extension};
 use crate::pool::{Lease, Pool};
 use crate::{list, read, write};
@@ -48,7 +48,13 @@ impl SftpServer {
         let Err(refused) = requests.send(&Request::Rename { from, to }).done(DOING).await else {
             return Ok(());
         };
-        if requests.send(&Request::StatLink { path: to }).attributes(DOING).await.is_err() {
+        if !matches!(refused.kind(), ErrorKind::Io | ErrorKind::AlreadyExists) {
+            return Err(refused);
+        }
+        // What has the name is perhaps this very file, renamed by a request whose answer was lost.
+        let source = requests.send(&Request::StatLink { path: from });
+        let target = requests.send(&Request::StatLink { path: to });
+        if source.attributes(DOING).await.is_err() || target.attributes(DOING).await.is_err() {
             return Err(refused);
         }
         // Sent together: nobody finds neither of them for longer than the server needs.
@@ -58,7 +64,8 @@ impl SftpServer {
         renamed.done(DOING).await.map_err(|error| match removed {
             // What somebody else removed meanwhile was not in the way.
             Err(refused) if refused.kind() != ErrorKind::NotFound => refused,
-            _ => error,
+            // Nothing is in the way any more.
+            _ => error.with_retry(Retry::Transient),
         })
     }
 
@@ -67,15 +74,18 @@ impl SftpServer {
         const DOING: &str = "rename the file";
         let lease = self.lease().await?;
         let requests = lease.requests();
-        let is_there =
-            async || requests.send(&Request::StatLink { path: to }).attributes(DOING).await.is_ok();
+        let is_there = async || match requests.send(&Request::StatLink { path: to }).attributes(DOING).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
         let exists = || Error::new(ErrorKind::AlreadyExists, "something is there already");
         // The draft wants the server to refuse, and OpenSSH does so in one step. Some replace.
-        if is_there().await {
+        if is_there().await? {
             return Err(exists());
         }
         match requests.send(&Request::Rename { from, to }).done(DOING).await {
-            Err(error) if error.kind() == ErrorKind::Io && is_there().await => Err(exists()),
+            Err(error) if error.kind() == ErrorKind::Io && is_there().await? => Err(exists()),
             outcome => outcome,
         }
     }
@@ -98,6 +108,20 @@ impl FileServer for SftpServer {
 
     async fn read(&self, path: &str, choose: ChooseRange) -> Result<Opened> {
         read::read(self.lease().await?, path, choose).await
+    }
+
+    async fn is_link(&self, path: &str) -> Result<bool> {
+        const DOING: &str = "look at the path";
+        let lease = self.lease().await?;
+        match lease.requests().send(&Request::StatLink { path }).attributes(DOING).await {
+            Ok(attributes) => Ok(entry(attributes)?.kind == EntryKind::Link),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_window(&self) -> u64 {
+        WINDOW as u64
     }
 
     async fn write(&self, path: &str, offset: u64, data: ByteStream) -> Result<Entry> {

@@ -31,6 +31,10 @@ pub(crate) async fn write(
         OpenFile::open(lease.clone(), &Request::Open { path, mode }, "open the file for writing").await?;
     let mut writing = Writing::new(opened, offset);
     match writing.all(data, fsync).await {
+        // Some servers answer this while they still write: once the file is closed they do not.
+        Ok(told) if told.size < writing.offset => {
+            entry(lease.requests().send(&Request::Stat { path }).attributes(DOING).await?)
+        }
         Ok(entry) => Ok(entry),
         Err(error) => {
             writing.give_up().await;
@@ -68,7 +72,7 @@ impl Writing {
         if !rest.is_empty() {
             self.send(rest).await?;
         }
-        // Asked together: the server keeps the order of what concerns one file.
+        // Asked together: the draft wants the server to keep the order of what concerns one file.
         let synced = fsync.then(|| self.file.ask(|handle| Request::Fsync { handle }));
         let told = self.file.ask(|handle| Request::StatHandle { handle });
         self.closed = Some(self.file.close());

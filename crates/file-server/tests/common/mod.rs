@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -40,6 +40,21 @@ pub(crate) struct DirectoryServer {
     pub(crate) hostile: Mutex<Vec<String>>,
     /// Lists symbolic links as the directories that they lead to.
     pub(crate) hides_links: AtomicBool,
+    /// What may neither be made nor removed.
+    pub(crate) forbidden: Mutex<Vec<String>>,
+    /// Goes on in the middle of no file.
+    pub(crate) begins_files_anew: AtomicBool,
+    /// The session of a broken upload goes on writing by itself.
+    pub(crate) writes_on: AtomicBool,
+    /// The bytes that may be missing in front of a broken upload's end.
+    pub(crate) write_window: AtomicU64,
+    /// Removes what is to be replaced, and never gets further.
+    pub(crate) only_removes: AtomicBool,
+    pub(crate) tells_no_times: AtomicBool,
+    /// Refuses each file once it has all of it.
+    pub(crate) is_full: AtomicBool,
+    /// Answers nothing any more.
+    pub(crate) is_down: AtomicBool,
 }
 
 impl DirectoryServer {
@@ -54,6 +69,14 @@ impl DirectoryServer {
             log: Mutex::default(),
             hostile: Mutex::default(),
             hides_links: AtomicBool::new(false),
+            forbidden: Mutex::default(),
+            begins_files_anew: AtomicBool::new(false),
+            writes_on: AtomicBool::new(false),
+            write_window: AtomicU64::new(0),
+            only_removes: AtomicBool::new(false),
+            tells_no_times: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
         }
     }
 
@@ -91,6 +114,19 @@ impl DirectoryServer {
         if lost.is_ok() { Err(broken()) } else { Ok(answer) }
     }
 
+    fn allowed(&self, path: &str) -> Result<()> {
+        if self.forbidden.lock().unwrap().iter().any(|forbidden| forbidden == path) {
+            return Err(Error::new(ErrorKind::PermissionDenied, "550 forbidden"));
+        }
+        Ok(())
+    }
+
+    fn entry(&self, metadata: &fs::Metadata) -> Entry {
+        let entry = entry(metadata);
+        let modified = entry.modified.filter(|_| !self.tells_no_times.load(Ordering::Relaxed));
+        Entry { modified, ..entry }
+    }
+
     /// A stream that breaks where the next break is.
     fn breaking(&self, stream: ByteStream) -> ByteStream {
         let Some(after) = self.breaks.lock().unwrap().pop() else { return stream };
@@ -121,7 +157,8 @@ impl FileServer for DirectoryServer {
 
     async fn stat(&self, path: &str) -> Result<Entry> {
         match fs::metadata(self.local("stat", path)) {
-            Ok(metadata) => Ok(entry(&metadata)),
+            _ if self.is_down.load(Ordering::Relaxed) => Err(broken()),
+            Ok(metadata) => Ok(self.entry(&metadata)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Err(Error::new(ErrorKind::NotFound, "not there"))
             }
@@ -160,7 +197,7 @@ impl FileServer for DirectoryServer {
     async fn read(&self, path: &str, choose: ChooseRange) -> Result<Opened> {
         let local = self.local("read", path);
         let file = File::open(local).map_err(|error| self.no(error))?;
-        let entry = entry(&file.metadata().unwrap());
+        let entry = self.entry(&file.metadata().unwrap());
         let range = choose(&entry)?;
         let bytes = |(file, at, end): (File, u64, u64)| async move {
             let mut piece = vec![0; usize::try_from((end - at).min(10_000)).unwrap()];
@@ -172,24 +209,55 @@ impl FileServer for DirectoryServer {
         Ok(Opened { entry, range, stream: self.breaking(stream) })
     }
 
+    async fn is_link(&self, path: &str) -> Result<bool> {
+        Ok(self.local("is_link", path).is_symlink())
+    }
+
+    fn write_window(&self) -> u64 {
+        self.write_window.load(Ordering::Relaxed)
+    }
+
     async fn write(&self, path: &str, offset: u64, data: ByteStream) -> Result<Entry> {
         let local = self.local(&format!("write {offset}"), path);
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(broken());
+        }
+        if offset > 0 && self.begins_files_anew.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unsupported, "451 no restart"));
+        }
         let mut options = OpenOptions::new();
         options.write(true).create(offset == 0).truncate(offset == 0);
         let mut file = options.open(local).map_err(|error| self.no(error))?;
-        assert_eq!(file.metadata().unwrap().len(), offset, "it is gone on with where it ends");
+        let missing = file.metadata().unwrap().len() - offset;
+        assert!(missing <= self.write_window(), "it is gone on with where it may be whole");
         file.seek(SeekFrom::Start(offset)).unwrap();
         let mut data = self.breaking(data);
-        while let Some(piece) = data.try_next().await? {
-            file.write_all(&piece).map_err(Error::from_io)?;
+        loop {
+            match data.try_next().await {
+                Ok(Some(piece)) => file.write_all(&piece).map_err(Error::from_io)?,
+                Ok(None) => break,
+                Err(error) => {
+                    if self.writes_on.load(Ordering::Relaxed) {
+                        file.write_all(&vec![0; 20 << 20]).unwrap();
+                    }
+                    return Err(error);
+                }
+            }
         }
-        let mut entry = entry(&file.metadata().unwrap());
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::NoSpace, "552 full"));
+        }
+        let mut entry = self.entry(&file.metadata().unwrap());
         entry.size += u64::from(self.lies_of_sizes.load(Ordering::Relaxed));
         self.answer(Ok(entry))
     }
 
     async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<()> {
         let (from, to) = (self.local("rename", from), self.local("to", to));
+        if replace && self.only_removes.load(Ordering::Relaxed) {
+            let _ = fs::remove_file(to);
+            return Err(broken());
+        }
         if replace {
             return self.answer(fs::rename(from, to));
         }
@@ -197,15 +265,24 @@ impl FileServer for DirectoryServer {
     }
 
     async fn remove_file(&self, path: &str) -> Result<()> {
-        self.answer(fs::remove_file(self.local("remove_file", path)))
+        let local = self.local("remove_file", path);
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(broken());
+        }
+        self.allowed(path)?;
+        self.answer(fs::remove_file(local))
     }
 
     async fn remove_directory(&self, path: &str) -> Result<()> {
-        self.answer(fs::remove_dir(self.local("remove_directory", path)))
+        let local = self.local("remove_directory", path);
+        self.allowed(path)?;
+        self.answer(fs::remove_dir(local))
     }
 
     async fn create_directory(&self, path: &str) -> Result<()> {
-        self.answer(fs::create_dir(self.local("create_directory", path)))
+        let local = self.local("create_directory", path);
+        self.allowed(path)?;
+        self.answer(fs::create_dir(local))
     }
 
     async fn tells_digests(&self) -> Result<bool> {

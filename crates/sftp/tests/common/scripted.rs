@@ -25,7 +25,9 @@ pub(crate) mod kind {
     pub(crate) const FSTAT: u8 = 8;
     pub(crate) const OPENDIR: u8 = 11;
     pub(crate) const READDIR: u8 = 12;
+    pub(crate) const REMOVE: u8 = 13;
     pub(crate) const STAT: u8 = 17;
+    pub(crate) const RENAME: u8 = 18;
     pub(crate) const STATUS: u8 = 101;
     pub(crate) const HANDLE: u8 = 102;
     pub(crate) const DATA: u8 = 103;
