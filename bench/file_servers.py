@@ -13,7 +13,6 @@ On a shared machine only the ratios within one run mean something.
 """
 
 import argparse
-import filecmp
 import json
 import os
 import platform
@@ -26,8 +25,8 @@ from datetime import date
 from urllib.parse import quote
 
 from harness import (
-    DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, goal, is_same_tree, make_file, make_tree, own_environment, rows, wall,
-    working_directory, write_section,
+    DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, Sample, cpu_of_tree, goal, is_same_file, is_same_tree, make_file, make_tree, own_environment,
+    rows, wall, working_directory, write_section,
 )
 
 HEADING = "## FTP and SFTP"
@@ -52,6 +51,10 @@ class Servers:
         if not line:
             sys.exit("the servers do not start")
         self.told = json.loads(line)
+
+    def cpu(self):
+        """Of both and all their sessions."""
+        return cpu_of_tree(self.process.pid)
 
     def stop(self):
         self.process.stdin.close()
@@ -86,7 +89,8 @@ class Bench:
             file.write(f"  UserKnownHostsFile {directory}/known_hosts\n")
 
     def run(self, arguments, **variables):
-        return self.measure.run(arguments, own_environment(self.work, ("_PROXY", "SSH_", "RCLONE_", "MLFLOW_"), **variables))
+        environment = own_environment(self.work, ("_PROXY", "SSH_", "RCLONE_", "MLFLOW_"), **variables)
+        return self.measure.run(arguments, environment, self.servers.cpu)
 
     def uri(self, protocol, path):
         if protocol == "SFTP":
@@ -186,7 +190,7 @@ class Bench:
             shutil.rmtree(self.target)
 
     def check(self, who, one, other):
-        is_same = is_same_tree(one, other) if os.path.isdir(one) else filecmp.cmp(one, other, shallow=False)
+        is_same = is_same_tree(one, other) if os.path.isdir(one) else is_same_file(one, other)
         if not is_same:
             sys.exit(f"{who}: {other} is not what {one} is")
 
@@ -201,7 +205,7 @@ def measure(bench, protocol, name, local, few, rounds):
             is_scaled = protocol == "FTP" and who == MLFLOW and os.path.isdir(local)
             for what, sample in bench.sequence(protocol, who, few if is_scaled else local).items():
                 if is_scaled:
-                    sample = sample._replace(wall=sample.wall * 2000 / FEW, cpu=sample.cpu * 2000 / FEW)
+                    sample = Sample(sample.wall * 2000 / FEW, sample.cpu * 2000 / FEW, sample.memory, sample.server * 2000 / FEW)
                 results[what, who].append(sample)
                 print(f"{protocol} {name}, round {number}, {who}, {what}: {sample.wall:.3f} s", file=sys.stderr, flush=True)
     return results

@@ -72,8 +72,8 @@ impl Connection {
     }
 }
 
-/// Whether RNTO was perhaps refused for the file that has the name: "exists", "permission denied" or just 550 and 553.
-fn may_be_in_the_way(refusal: &Error) -> bool {
+/// Whether a file was perhaps refused for the one that has its name: "exists", "permission denied" or just 550 and 553.
+pub(crate) fn may_be_in_the_way(refusal: &Error) -> bool {
     matches!(refusal.kind(), ErrorKind::AlreadyExists | ErrorKind::PermissionDenied)
 }
 

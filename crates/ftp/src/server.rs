@@ -15,6 +15,7 @@ use crate::data::Data;
 use crate::error::{broken, protocol, refused};
 use crate::pool::Pool;
 use crate::read::Reading;
+use crate::rename::may_be_in_the_way;
 
 /// A server of FTP, with the sessions that lead to it.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl FtpServer {
 #[async_trait]
 impl FileServer for FtpServer {
     fn capabilities(&self) -> Capabilities {
-        // RNTO replaces on most servers, and on those that do not nobody could tell.
+        // RNTO replaces on most servers, and nobody can ask it not to.
         Capabilities::empty()
     }
 
@@ -180,6 +181,13 @@ impl Connection {
             Err(error) if offset > 0 && refuses_restart(&error) && self.control.is_ready() => {
                 Err(no_restart(error))
             }
+            // Where no file is replaced, not even what an earlier attempt has begun is.
+            Err(refusal) if may_be_in_the_way(&refusal) && self.is_refusal(&refusal) => {
+                match self.control.exchange("DELE", path).await?.is_success() {
+                    true => self.transfer("STOR", path, 0).await,
+                    false => Err(refusal),
+                }
+            }
             begun => begun,
         }
     }
@@ -194,8 +202,7 @@ fn no_restart(error: Error) -> Error {
 
 /// ProFTPD says 451 where `AllowStoreRestart` is off and 550 where `AllowOverwrite` is, others do not know REST.
 fn refuses_restart(error: &Error) -> bool {
-    matches!(error.provider_code(), Some("451" | "500" | "501" | "502" | "504"))
-        || matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::AlreadyExists)
+    matches!(error.provider_code(), Some("451" | "500" | "501" | "502" | "504")) || may_be_in_the_way(error)
 }
 
 #[cfg(test)]

@@ -93,6 +93,11 @@ async fn trees_survive_a_restart_of_proftpd() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trees_survive_a_restart_of_a_server_that_does_not_go_on_in_the_middle() {
+    trees_survive_a_restart(Proftpd::start(FtpSecurity::Plain, Proftpd::CAUTIOUS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trees_survive_a_restart_of_vsftpd() {
     trees_survive_a_restart(Vsftpd::start(FtpSecurity::Plain, &[])).await;
 }
@@ -122,6 +127,18 @@ async fn an_upload_goes_on_where_it_was_broken() {
         server.on("STOR", 1, act.clone());
         put(&server, &server.store("1")).await.unwrap();
         assert_eq!((server.count(from) > 0, server.count("STOR")), (true, 2), "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_is_sent_once_more_where_the_server_does_not_go_on_in_the_middle() {
+    for act in [Act::Break(1000, ""), Act::Break(1000, "426 broken"), Act::Break(0, "")] {
+        let server = Scripted::start();
+        server.keep_files().on("STOR", 1, act.clone());
+        put(&server, &server.store("1")).await.unwrap_or_else(|error| panic!("{act:?}: {error}"));
+        let server = Scripted::start();
+        server.on("STOR", 1, act.clone()).on("REST", 1, Act::Say("502 not known".to_owned()));
+        put(&server, &server.store("1")).await.unwrap_or_else(|error| panic!("{act:?}: {error}"));
     }
 }
 
@@ -277,16 +294,21 @@ async fn a_file_that_lost_its_place_is_told_with_the_one_that_is_left() {
     server.on("RNTO", usize::MAX, Act::Say("550 no".to_owned()));
     let error = put(&server, &server.store("1")).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::PermissionDenied, 2), "{error}");
-    assert!(error.message().contains("is left at /root/.") && error.message().contains("550 no"), "{error}");
+    let left = server.names();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(server.content(left[0].trim_start_matches("/root/")).unwrap() == content(SIZE));
+    for words in [format!("is left at {}", left[0]), "550 no".to_owned()] {
+        assert!(error.to_string().contains(&words), "{error}");
+    }
     assert_eq!(server.count("DELE /root/file"), 1);
 }
 
 #[tokio::test]
 async fn a_file_is_not_deleted_for_one_that_is_not_there() {
-    // It was renamed, but that was not heard; what is said to the second attempt could mean anything.
+    // It was renamed, but that was neither heard nor seen; what is said to the second attempt could mean anything.
     let server = Scripted::start();
-    server.keep_files();
-    server.on("RNTO", 1, Act::Lose);
+    let still_there = "250-\r\n type=file;size=1;modify=20260102030405; x\r\n250 end";
+    server.keep_files().on("RNTO", 1, Act::Lose).on("MLST", 1, Act::Say(still_there.to_owned()));
     put(&server, &server.store("1")).await.unwrap();
     assert_eq!((server.count("RNTO"), server.count("DELE /root/file")), (2, 0));
     // It may not be replaced, or nothing may be renamed at all.

@@ -50,7 +50,7 @@ struct State {
     commands: Mutex<Vec<String>>,
     /// How many sessions there are, and the most there were.
     sessions: Mutex<(usize, usize)>,
-    /// RNTO replaces no file.
+    /// RNTO replaces no file, and STOR writes to none that is there.
     keeps_files: AtomicBool,
 }
 
@@ -76,7 +76,7 @@ impl Scripted {
         self
     }
 
-    /// Lets it replace no file.
+    /// Lets it replace no file and write to none that is there.
     pub(crate) fn keep_files(&self) -> &Self {
         self.state.keeps_files.store(true, Ordering::Relaxed);
         self
@@ -280,7 +280,7 @@ impl Session<'_> {
                 argument.clone_into(&mut self.renamed);
                 self.say("350 to what")
             }
-            "RNTO" if size.is_some() && state.keeps_files.load(Ordering::Relaxed) => {
+            "RNTO" | "STOR" if size.is_some() && state.keeps_files.load(Ordering::Relaxed) => {
                 self.say("550 there is one")
             }
             "RNTO" => {
