@@ -284,7 +284,10 @@ async fn an_answer_that_is_only_promised_is_not_waited_for_without_end() {
     for (verb, answer) in [("", "220 ready"), ("PASS", "230 in"), ("HASH", "213 nothing")] {
         let promised = |times: usize| Act::Say(format!("{}{answer}", "120 soon\r\n".repeat(times)));
         let server = Scripted::start();
-        server.on(verb, 1, promised(17)).on("FEAT", 1, Act::Say(hashes.to_owned()));
+        server.on(verb, 1, promised(17));
+        if verb == "HASH" {
+            server.on("FEAT", 1, Act::Say(hashes.to_owned()));
+        }
         let put = async || server.store("0").put_bytes(&path("file"), content(10)).await;
         let error = put().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{verb}: {error}");
