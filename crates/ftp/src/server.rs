@@ -183,10 +183,10 @@ impl Connection {
             }
             // Where no file is replaced, not even what an earlier attempt has begun is.
             Err(refusal) if may_be_in_the_way(&refusal) && self.is_refusal(&refusal) => {
-                match self.control.exchange("DELE", path).await?.is_success() {
-                    true => self.transfer("STOR", path, 0).await,
-                    false => Err(refusal),
+                if !self.control.exchange("DELE", path).await?.is_success() {
+                    return Err(refusal);
                 }
+                self.transfer("STOR", path, 0).await
             }
             begun => begun,
         }

@@ -276,6 +276,7 @@ async fn a_file_is_replaced_where_the_server_replaces_none() {
         ("DELE", vec![Act::Lose]),
         ("RNTO", vec![Act::Say("550 there is one".to_owned()); 3]),
         ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Say("450 busy".to_owned())]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Say("552 no room".to_owned())]),
         ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Leave("421 going down".to_owned())]),
     ] {
         let server = Scripted::start();
