@@ -25,7 +25,7 @@ from datetime import date
 from urllib.parse import quote
 
 from harness import (
-    DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, Sample, cpu_of_tree, goal, is_same_file, is_same_tree, make_file, make_tree, own_environment,
+    CLIENTS_HEAD, DOWNLOAD, HERE, UPLOAD, Measure, goal, is_same_file, is_same_tree, make_file, make_tree, own_environment,
     rows, wall, working_directory, write_section,
 )
 
@@ -51,10 +51,6 @@ class Servers:
         if not line:
             sys.exit("the servers do not start")
         self.told = json.loads(line)
-
-    def cpu(self):
-        """Of both and all their sessions."""
-        return cpu_of_tree(self.process.pid)
 
     def stop(self):
         self.process.stdin.close()
@@ -90,7 +86,7 @@ class Bench:
 
     def run(self, arguments, **variables):
         environment = own_environment(self.work, ("_PROXY", "SSH_", "RCLONE_", "MLFLOW_"), **variables)
-        return self.measure.run(arguments, environment, self.servers.cpu)
+        return self.measure.run(arguments, environment)
 
     def uri(self, protocol, path):
         if protocol == "SFTP":
@@ -205,7 +201,7 @@ def measure(bench, protocol, name, local, few, rounds):
             is_scaled = protocol == "FTP" and who == MLFLOW and os.path.isdir(local)
             for what, sample in bench.sequence(protocol, who, few if is_scaled else local).items():
                 if is_scaled:
-                    sample = Sample(sample.wall * 2000 / FEW, sample.cpu * 2000 / FEW, sample.memory, sample.server * 2000 / FEW)
+                    sample = sample._replace(wall=sample.wall * 2000 / FEW, cpu=sample.cpu * 2000 / FEW)
                 results[what, who].append(sample)
                 print(f"{protocol} {name}, round {number}, {who}, {what}: {sample.wall:.3f} s", file=sys.stderr, flush=True)
     return results
@@ -256,8 +252,8 @@ logs in for every file, moves {FEW} of the 2,000 and its time is scaled. Medians
 |---|---|---|---|
 {newline.join(goals(cases))}
 
-{ROWS_HEAD}
-{newline.join(row for (protocol, name), results in cases.items() for row in rows(f"{protocol}, {name}", results, US, WHO[protocol]))}
+{CLIENTS_HEAD}
+{newline.join(row for (protocol, name), results in cases.items() for row in rows(f"{protocol}, {name}", results, US, WHO[protocol], tells_server=False))}
 """
 
 

@@ -15,6 +15,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 UPLOAD, DOWNLOAD = "upload", "download"
 ROWS_HEAD = """| case | who | wall s | min-max | ratio to us | CPU s | peak MiB | server CPU s |
 |---|---|---|---|---|---|---|---|"""
+# Where the server's sessions are processes whose time nobody can add up.
+CLIENTS_HEAD = """| case | who | wall s | min-max | ratio to us | CPU s | peak MiB |
+|---|---|---|---|---|---|---|"""
 
 
 class Sample(NamedTuple):
@@ -86,29 +89,12 @@ def is_same_tree(one, other):
     )
 
 
-def cpu_of_tree(top):
-    """The CPU seconds of a process and of all below it, those included that have ended and were waited for."""
-    ticks, parents = {}, {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        ticks[int(name)], parents[int(name)] = sum(map(int, fields[11:15])), int(fields[1])
-
-    def is_below(process):
-        return process == top or (process in parents and is_below(parents[process]))
-
-    return sum(ticks[process] for process in ticks if is_below(process)) / os.sysconf("SC_CLK_TCK")
-
-
 def wall(results, what, who, statistic=statistics.median):
     return statistic(sample.wall for sample in results[what, who])
 
 
-def rows(name, results, us, others):
-    """A row for each operation and each who, ours among them."""
+def rows(name, results, us, others, tells_server=True):
+    """A row for each operation and each who, ours among them; the last column is the server's."""
     for what in (UPLOAD, DOWNLOAD):
         ours = wall(results, what, us)
         for who in others:
@@ -118,7 +104,8 @@ def rows(name, results, us, others):
             median = Sample(*(statistics.median(column) for column in zip(*samples)))
             yield (
                 f"| {name}: {what} | {who} | {median.wall:.3f} | {min(samples).wall:.3f}-{max(samples).wall:.3f} "
-                f"| {median.wall / ours:.2f} | {median.cpu:.2f} | {median.memory:.1f} | {median.server:.2f} |"
+                f"| {median.wall / ours:.2f} | {median.cpu:.2f} | {median.memory:.1f} |"
+                + (f" {median.server:.2f} |" if tells_server else "")
             )
 
 
