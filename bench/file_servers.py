@@ -13,7 +13,6 @@ On a shared machine only the ratios within one run mean something.
 """
 
 import argparse
-import filecmp
 import json
 import os
 import platform
@@ -26,8 +25,8 @@ from datetime import date
 from urllib.parse import quote
 
 from harness import (
-    DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, files_of, goal, is_same_tree, make_file, make_tree, own_environment, rows, wall,
-    working_directory, write_section,
+    CLIENTS_HEAD, DOWNLOAD, HERE, UPLOAD, Measure, files_of, goal, is_same_file, is_same_tree, make_file, make_tree,
+    own_environment, rows, wall, working_directory, write_section,
 )
 
 HEADING = "## FTP and SFTP"
@@ -87,7 +86,8 @@ class Bench:
             file.write(f"  UserKnownHostsFile {directory}/known_hosts\n")
 
     def run(self, arguments, **variables):
-        return self.measure.run(arguments, own_environment(self.work, ("_PROXY", "SSH_", "RCLONE_", "MLFLOW_"), **variables))
+        environment = own_environment(self.work, ("_PROXY", "SSH_", "RCLONE_", "MLFLOW_"), **variables)
+        return self.measure.run(arguments, environment)
 
     def uri(self, protocol, path):
         if protocol == "SFTP":
@@ -187,9 +187,7 @@ class Bench:
             shutil.rmtree(self.target)
 
     def check(self, who, one, other):
-        # It remembers by size and time, which some clients keep.
-        filecmp.clear_cache()
-        is_same = is_same_tree(one, other) if os.path.isdir(one) else filecmp.cmp(one, other, shallow=False)
+        is_same = is_same_tree(one, other) if os.path.isdir(one) else is_same_file(one, other)
         if not is_same:
             sys.exit(f"{who}: {other} is not what {one} is")
 
@@ -253,8 +251,8 @@ FTP, MLflow (which logs in for every file) and curl move {FEW} of the 2,000 file
 |---|---|---|---|
 {newline.join(goals(cases))}
 
-{ROWS_HEAD}
-{newline.join(row for (protocol, name), results in cases.items() for row in rows(f"{protocol}, {name}", results, US, WHO[protocol]))}
+{CLIENTS_HEAD}
+{newline.join(row for (protocol, name), results in cases.items() for row in rows(f"{protocol}, {name}", results, US, WHO[protocol], tells_server=False))}
 """
 
 

@@ -13,7 +13,6 @@ On a shared machine only the ratios within one run mean something.
 """
 
 import argparse
-import filecmp
 import os
 import platform
 import re
@@ -24,7 +23,7 @@ import sys
 from collections import defaultdict
 from datetime import date
 
-from harness import DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, files_of, goal, make_file, make_tree, own_environment, rows, wall, working_directory, write_section
+from harness import DOWNLOAD, HERE, ROWS_HEAD, UPLOAD, Measure, files_of, goal, is_same_file, make_file, make_tree, own_environment, rows, wall, working_directory, write_section
 
 BUCKET, TREE, FILE = "bench", "tree", "file/file.bin"
 US, MLFLOW, OBSTORE, RCLONE, S5CMD, LIMIT = "mlflow-artifacts", "MLflow (boto3)", "obstore", "rclone", "s5cmd", "plain HTTP (curl)"
@@ -145,7 +144,7 @@ class Bench:
                     sample = self.curl(server, operation, ends)
                     if what not in best or sample.wall < best[what].wall:
                         best[what] = sample
-                if not all(filecmp.cmp(path, there, shallow=False) for (_, path), (_, there) in zip(pairs, back)):
+                if not all(is_same_file(path, there) for (_, path), (_, there) in zip(pairs, back)):
                     sys.exit("plain HTTP: what was downloaded is not what was uploaded")
             finally:
                 server.stop()
@@ -182,7 +181,7 @@ class Bench:
         sources = [local] if os.path.isfile(local) else files_of(local)
         name = (lambda path: os.path.basename(FILE)) if os.path.isfile(local) else (lambda path: os.path.relpath(path, local))
         is_same = len(found) == len(sources) and all(
-            name(path) in found and filecmp.cmp(path, found[name(path)], shallow=False) for path in sources
+            name(path) in found and is_same_file(path, found[name(path)]) for path in sources
         )
         if not is_same:
             sys.exit(f"{who}: what was downloaded is not what was uploaded")

@@ -109,12 +109,19 @@ impl StoreFactory for FtpFactory {
 impl FtpServer {
     /// The server that a URI names. Nothing is sent to it yet.
     pub(crate) fn open(uri: &ArtifactUri, config: &ResolvedConfig) -> Result<Self> {
+        let connections = config.number("connections", 1..=64)?.unwrap_or(CONNECTIONS);
+        Ok(FtpServer::new(Endpoint::new(uri, config)?, usize::try_from(connections).unwrap_or(1)))
+    }
+}
+
+impl Endpoint {
+    /// Where a URI leads to, and as whom and how.
+    pub(crate) fn new(uri: &ArtifactUri, config: &ResolvedConfig) -> Result<Self> {
         let host = uri.host().ok_or_else(|| refusal("it names no host"))?;
         let http = HttpOptions { ignore_tls: config.switch("ignore_tls")?, ..HttpOptions::resolve(config)? };
         let (security, port) = security(uri, config, &http)?;
         let (user, password) = credentials(uri, config)?;
-        let connections = config.number("connections", 1..=64)?.unwrap_or(CONNECTIONS);
-        let endpoint = Endpoint {
+        Ok(Endpoint {
             host: host.to_owned(),
             port,
             user,
@@ -124,8 +131,7 @@ impl FtpServer {
             read_timeout: http.read_timeout,
             commit_timeout: http.commit_timeout,
             learned: Arc::new(Learned::default()),
-        };
-        Ok(FtpServer::new(endpoint, usize::try_from(connections).unwrap_or(1)))
+        })
     }
 }
 

@@ -3,16 +3,19 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Secret};
+use mlflow_artifacts_http::without_secrets;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::control::{Control, Duplex};
 use crate::data::Data;
 use crate::dial::{self, Tls};
 use crate::error::{protocol, refused, unreachable};
 use crate::features::{DigestCommand, Features};
+use crate::log_ins::{LogIns, LoggedIn};
 use crate::reply::Reply;
 
 /// How long the answer is waited for that says why a transfer broke, that a part of a file was enough, or that all is sent.
@@ -89,8 +92,11 @@ pub(crate) struct Learned {
     /// It has no TLS 1.2.
     needs_tls13: AtomicBool,
     refuses_epsv: AtomicBool,
+    /// A file was deleted because RNTO does not replace it.
+    pub(crate) replaces_none: AtomicBool,
     /// LIST takes `-a` for the name of a file.
     pub(crate) refuses_list_all: AtomicBool,
+    pub(crate) log_ins: LogIns,
 }
 
 /// A session.
@@ -101,6 +107,7 @@ pub(crate) struct Connection {
     pub(crate) features: Features,
     peer: IpAddr,
     tls: Option<Tls>,
+    logged_in: Option<LoggedIn>,
     /// When it was last given back.
     pub(crate) idle_since: Instant,
 }
@@ -108,10 +115,13 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects and logs in.
     pub(crate) async fn open(endpoint: Arc<Endpoint>) -> Result<Self> {
+        let learned = Arc::clone(&endpoint.learned);
+        learned.log_ins.check()?;
+        // What others learn meanwhile was not offered yet.
+        let offered_tls13 = learned.needs_tls13.load(Ordering::Relaxed);
         match Self::begin(Arc::clone(&endpoint)).await {
-            Err(error)
-                if refuses_version(&error) && !endpoint.learned.needs_tls13.swap(true, Ordering::Relaxed) =>
-            {
+            Err(error) if refuses_version(&error) && !offered_tls13 => {
+                learned.needs_tls13.store(true, Ordering::Relaxed);
                 Self::begin(endpoint).await
             }
             opened => opened,
@@ -123,8 +133,9 @@ impl Connection {
         let peer = stream.peer_addr().map_err(|error| unreachable("the server", error))?.ip();
         let (control, tls) = greet(&endpoint, stream).await?;
         let features = Features::default();
+        let idle_since = Instant::now();
         let mut connection =
-            Connection { control, endpoint, features, peer, tls, idle_since: Instant::now() };
+            Connection { control, endpoint, features, peer, tls, logged_in: None, idle_since };
         connection.log_in().await?;
         connection.settle().await?;
         Ok(connection)
@@ -132,15 +143,17 @@ impl Connection {
 
     async fn log_in(&mut self) -> Result<()> {
         let endpoint = Arc::clone(&self.endpoint);
+        let turn = endpoint.learned.log_ins.turn().await?;
         let reply = self.control.exchange("USER", &endpoint.user).await?;
         let reply = match reply.code {
             331 => self.control.exchange("PASS", endpoint.password.expose()).await?,
             _ => reply,
         };
         if reply.is_success() {
+            self.logged_in = Some(turn.let_in());
             return Ok(());
         }
-        Err(refused("the login", "", &without(&reply, endpoint.password.expose())))
+        Err(turn.refused(without(&reply, endpoint.password.expose())))
     }
 
     /// Says how files and names are to be sent.
@@ -280,7 +293,10 @@ impl Connection {
         if self.idle_since.elapsed() < trusted_for {
             return true;
         }
-        self.control.exchange("NOOP", "").await.is_ok_and(|_| self.control.is_ready())
+        let limit = self.last_words_limit();
+        self.control.send("NOOP", "").await.is_ok()
+            && self.control.answer(limit).await.is_ok()
+            && self.control.is_ready()
     }
 }
 
@@ -324,22 +340,17 @@ fn refuses_version(error: &Error) -> bool {
 }
 
 async fn welcome(endpoint: &Endpoint, control: &mut Control) -> Result<()> {
-    loop {
-        let reply = control.reply(endpoint.read_timeout).await?;
-        if reply.is_success() {
-            endpoint.learned.greeting.get_or_init(|| reply.text());
-            return Ok(());
-        }
-        // 120 says that it will take some time.
-        if !reply.is_preliminary() {
-            return Err(refused("the connection", "", &reply));
-        }
+    let reply = control.answer(endpoint.read_timeout).await?;
+    if !reply.is_success() {
+        return Err(refused("the connection", "", &reply));
     }
+    endpoint.learned.greeting.get_or_init(|| reply.text());
+    Ok(())
 }
 
 /// The answer without the password, should the server repeat it.
 fn without(reply: &Reply, password: &str) -> Reply {
-    let hide = |line: &String| if password.is_empty() { line.clone() } else { line.replace(password, "***") };
+    let hide = |line: &String| without_secrets(line.clone(), &[password]);
     Reply { code: reply.code, lines: reply.lines.iter().map(hide).collect() }
 }
 
@@ -385,6 +396,9 @@ mod tests {
     fn a_password_that_the_server_repeats_is_not_shown() {
         let reply = Reply { code: 530, lines: vec!["wrong password: canary".to_owned()] };
         assert_eq!(without(&reply, "canary").lines, ["wrong password: ***"]);
-        assert_eq!(without(&reply, "").lines, reply.lines);
+        // What is this short stands in other words too.
+        for short in ["", "n", "wro"] {
+            assert_eq!(without(&reply, short).lines, reply.lines);
+        }
     }
 }

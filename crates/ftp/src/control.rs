@@ -18,6 +18,9 @@ use crate::reply::{Reply, ReplyParser};
 /// The most bytes of one answer: features, help texts and greetings are far below.
 const LONGEST_REPLY: usize = 64 << 10;
 
+/// How often a server may say of one command that it will be answered later.
+const MOST_PRELIMINARY: usize = 16;
+
 /// How what is no answer of FTP is told from a connection that broke.
 const NO_FTP: io::ErrorKind = io::ErrorKind::InvalidInput;
 
@@ -43,12 +46,14 @@ pub(crate) struct Control {
     state: State,
     /// For each answer that nothing else is said of.
     patience: Duration,
+    /// The answer may repeat a password.
+    is_secret: bool,
 }
 
 impl Control {
     /// Takes a connection over whose greeting is not read yet.
     pub(crate) fn new(stream: Box<dyn Duplex>, patience: Duration) -> Self {
-        Control { stream: BufReader::new(stream), state: State::Busy, patience }
+        Control { stream: BufReader::new(stream), state: State::Busy, patience, is_secret: false }
     }
 
     /// Gives the connection back, to secure it. Fails if the server has said something that nobody asked for: it would be taken
@@ -84,12 +89,7 @@ impl Control {
     /// Sends a command and reads its answer, whatever that says.
     pub(crate) async fn exchange(&mut self, verb: &'static str, argument: &str) -> Result<Reply> {
         self.send(verb, argument).await?;
-        loop {
-            let reply = self.reply(self.patience).await?;
-            if !reply.is_preliminary() {
-                return Ok(reply);
-            }
-        }
+        self.answer(self.patience).await
     }
 
     /// Sends a command that must succeed.
@@ -98,7 +98,7 @@ impl Control {
         if reply.is_success() { Ok(reply) } else { Err(refused(verb, argument, &reply)) }
     }
 
-    /// Sends a command whose answer is read with [`reply`](Control::reply).
+    /// Sends a command whose answer is read with [`answer`](Control::answer) or [`reply`](Control::reply).
     pub(crate) async fn send(&mut self, verb: &'static str, argument: &str) -> Result<()> {
         // Paths hold none, but a line's end here would be a command of somebody else's choice.
         if argument.contains(['\r', '\n', '\0']) {
@@ -125,9 +125,21 @@ impl Control {
             self.state = State::Lost;
             return Err(broken("the server does not take a command", error));
         }
-        let shown = if verb == "PASS" { "***" } else { argument };
+        self.is_secret = verb == "PASS";
+        let shown = if self.is_secret { "***" } else { argument };
         log::debug!("FTP: {verb}{separator}{shown}");
         Ok(())
+    }
+
+    /// Reads the answer that ends a command, each within `patience`, behind those that say that it will come.
+    pub(crate) async fn answer(&mut self, patience: Duration) -> Result<Reply> {
+        for _ in 0..=MOST_PRELIMINARY {
+            let reply = self.reply(patience).await?;
+            if !reply.is_preliminary() {
+                return Ok(reply);
+            }
+        }
+        Err(protocol("the server does not stop saying that it will answer"))
     }
 
     /// Reads the next answer, preliminary or not.
@@ -144,7 +156,8 @@ impl Control {
                 });
             }
         };
-        log::debug!("FTP: {} {}", reply.code, one_line(&reply.text()));
+        let shown = if self.is_secret { "***".to_owned() } else { one_line(&reply.text()) };
+        log::debug!("FTP: {} {shown}", reply.code);
         if reply.is_goodbye() {
             self.state = State::Lost;
         } else if !reply.is_preliminary() {

@@ -10,10 +10,13 @@
 //!   connection, whatever address the server names.
 //! - **A transfer** counts when the server has said that it is complete, and a file that was written when the server tells the size that
 //!   was sent.
+//! - **Replacing** a file is one rename. Where the server refuses that (ProFTPD unless `AllowOverwrite` is on), the old file is deleted
+//!   first: for a moment nothing stands there, and an error after it names the file that has the new content.
 //! - **Listings** are MLSD's; where there is none they are LIST's, as Unix and DOS have them. Those tell no usable times.
 //! - **Connections** are kept and used again, as many at once as the option `connections` says and the server allows. One of several is
 //!   kept free of reading, so that what is read can be written to the same server; where that stands still all the same, it fails after
 //!   `read_timeout`.
+//! - **A log-in** that is refused is not tried again for ten seconds, and the first one goes alone.
 //! - **Names** are UTF-8.
 //!
 //! Files and directories: see [`mlflow_artifacts_file_server`].
@@ -41,9 +44,11 @@ mod features;
 #[doc(hidden)]
 pub mod fuzz;
 mod listing;
+mod log_ins;
 mod look;
 mod pool;
 mod read;
+mod rename;
 mod reply;
 mod server;
 

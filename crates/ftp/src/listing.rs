@@ -145,8 +145,12 @@ fn unix_line(line: &[u8]) -> Option<Line> {
     }
     let text = |index: usize| columns.get(index).map(|(start, end)| &line[*start..*end]);
     // The date tells where the size and the name are: names of groups may hold spaces, and some servers leave columns out.
-    let date =
-        (2..columns.len()).find(|index| is_unix_date(text(*index), text(index + 1), text(index + 2)))?;
+    let date_with = |is_month: fn(&[u8]) -> bool| {
+        (2..columns.len())
+            .find(|index| is_unix_date(is_month, text(*index), text(index + 1), text(index + 2)))
+    };
+    // Servers may write other languages, but any word before two numbers may also be an owner.
+    let date = date_with(is_english_month).or_else(|| date_with(is_word))?;
     let size = match kind {
         EntryKind::File => number(text(date - 1)?)?,
         _ => 0,
@@ -166,12 +170,25 @@ fn is_mode(column: &[u8]) -> bool {
 }
 
 /// `Nov 21 15:00`, `21 Nov 2025`, `Nov 21 2025`.
-fn is_unix_date(first: Option<&[u8]>, second: Option<&[u8]>, third: Option<&[u8]>) -> bool {
+fn is_unix_date(
+    is_month: fn(&[u8]) -> bool,
+    first: Option<&[u8]>,
+    second: Option<&[u8]>,
+    third: Option<&[u8]>,
+) -> bool {
     let (Some(first), Some(second), Some(third)) = (first, second, third) else { return false };
     let is_day = |column: &[u8]| number(column).is_some_and(|day| (1..=31).contains(&day));
-    let is_month = |column: &[u8]| column.first().is_some_and(|first| !first.is_ascii_digit());
     let is_time_or_year = third.contains(&b':') || (third.len() == 4 && third.iter().all(u8::is_ascii_digit));
     is_time_or_year && ((is_month(first) && is_day(second)) || (is_day(first) && is_month(second)))
+}
+
+fn is_english_month(column: &[u8]) -> bool {
+    const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    MONTHS.chunks(3).any(|month| month == column)
+}
+
+fn is_word(column: &[u8]) -> bool {
+    column.first().is_some_and(|first| !first.is_ascii_digit())
 }
 
 /// `11-21-26  03:00PM       <DIR>          name`, with years of two or four digits.
@@ -268,6 +285,10 @@ mod tests {
             ("-rw-rw-rw- 1 owner 12 Jan  1 00:00 -> b", "-> b", File, 12),
             ("-rw-r--r-- 12 Jan  1 00:00 a", "a", File, 12),
             ("-rw-r--r-- 1 u g 12 Jan 1 00:00 5 Jan 1 00:00 b", "5 Jan 1 00:00 b", File, 12),
+            // An owner, a group and a size that look like a date.
+            ("drwxr-xr-x 2 ftp 12 4096 Nov 21 15:00 d", "d", Directory, 0),
+            ("-rw-r--r-- 1 ftp 12 4096 21 Nov 2025 a", "a", File, 4096),
+            ("-rw-r--r-- 1 ftp ftp 12 Mär 21 15:00 a", "a", File, 12),
         ] {
             assert_eq!(list_line(line.as_bytes()), Ok(found(name, kind, size)), "{line}");
         }

@@ -158,7 +158,7 @@ impl Connection {
     }
 
     /// Whether this is the server's last word on what it was asked, and something else can be asked.
-    fn is_refusal(&self, error: &Error) -> bool {
+    pub(crate) fn is_refusal(&self, error: &Error) -> bool {
         error.provider_code().is_some() && error.retry() == Retry::Never && self.control.is_ready()
     }
 

@@ -4,14 +4,16 @@ use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlflow_artifacts_core::{Error, ErrorKind, Result, Retry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::connection::{Connection, Endpoint};
 
-/// A session that nobody needed for so long is closed: servers do the same, mostly after five minutes.
+/// A session that nobody needed for so long is not used again: servers close it, mostly after five minutes. Here it is closed when the
+/// next operation begins or ends.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 /// A session that was used so recently is not asked whether it is still there.
 const TRUSTED_FOR: Duration = Duration::from_secs(2);
@@ -88,7 +90,7 @@ impl Pool {
             }
             match Connection::open(Arc::clone(&self.endpoint)).await {
                 Ok(connection) => return Ok(self.hand_out(connection, permit)),
-                Err(error) if says_enough(&error) && self.make_do(permit) => {
+                Err(error) if self.says_enough(&error) && self.make_do(permit) => {
                     log::debug!("FTP: the server wants no more connections: {error}");
                 }
                 Err(error) => return Err(error),
@@ -132,6 +134,10 @@ impl Pool {
             if connection.is_alive(TRUSTED_FOR).await {
                 return Some(connection);
             }
+            if connection.control.is_lost() {
+                // The others will not have fared better, and each would be waited for.
+                self.places().idle.clear();
+            }
         }
     }
 
@@ -144,13 +150,28 @@ impl Pool {
         self.most.saturating_sub(self.permits.available_permits() + places.refused.len())
     }
 
+    /// Whether the server refuses a session for the number of those that there are. Some say so as if the password were wrong: with
+    /// another session that has logged in, it is not.
+    fn says_enough(&self, error: &Error) -> bool {
+        error.provider_code() == Some("421")
+            || (error.kind() == ErrorKind::Unauthenticated && self.endpoint.learned.log_ins.has_session())
+    }
+
     /// Gets by with fewer sessions for a while, if there is or may soon be another one at all.
-    fn make_do(&self, permit: OwnedSemaphorePermit) -> bool {
+    fn make_do(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> bool {
         let mut places = self.places();
         if self.used(&places) <= 1 && places.idle.is_empty() {
             return false;
         }
         places.refused.push((permit, Instant::now()));
+        // Who waits for a permit then need not wait for a session to be given back.
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(ENOUGH_FOR).await;
+            if let Some(pool) = pool.upgrade() {
+                pool.places().retire();
+            }
+        });
         true
     }
 
@@ -174,12 +195,6 @@ fn all_wait() -> Error {
         "raise the option connections, which must be more than 1 to copy within a server, or end the \
          downloads that nobody reads",
     )
-}
-
-/// Whether the server refuses a session for the number of those that there are. Some say so as if the password were wrong: with another
-/// session that has logged in, it is not.
-fn says_enough(error: &Error) -> bool {
-    error.provider_code() == Some("421") || error.kind() == ErrorKind::Unauthenticated
 }
 
 impl Places {
@@ -232,5 +247,26 @@ impl Drop for Lease {
             places.idle.push(connection);
         }
         places.retire();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mlflow_artifacts_core::{ArtifactUri, StoreConfig};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_more_session_is_tried_after_a_while_though_the_others_are_busy() {
+        let uri = ArtifactUri::parse("ftp://host").unwrap();
+        let config = StoreConfig::new().resolve(&uri, crate::KEYS).unwrap();
+        let pool = Pool::new(Endpoint::new(&uri, &config).unwrap(), 2);
+        let _busy = pool.permit(&pool.permits).await.unwrap();
+        let refused = pool.permit(&pool.permits).await.unwrap();
+        assert!(pool.make_do(refused));
+        let begin = Instant::now();
+        let permit = tokio::time::timeout(ENOUGH_FOR * 2, pool.permit(&pool.permits)).await;
+        assert!(permit.is_ok(), "it is waited for without end");
+        assert!(begin.elapsed() >= ENOUGH_FOR);
     }
 }

@@ -15,6 +15,7 @@ use crate::data::Data;
 use crate::error::{broken, protocol, refused};
 use crate::pool::Pool;
 use crate::read::Reading;
+use crate::rename::may_be_in_the_way;
 
 /// A server of FTP, with the sessions that lead to it.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl FtpServer {
 #[async_trait]
 impl FileServer for FtpServer {
     fn capabilities(&self) -> Capabilities {
-        // RNTO replaces on most servers, and on those that do not nobody could tell.
+        // RNTO replaces on most servers, and nobody can ask it not to.
         Capabilities::empty()
     }
 
@@ -67,7 +68,7 @@ impl FileServer for FtpServer {
 
     async fn write(&self, path: &str, offset: u64, mut data: ByteStream) -> Result<Entry> {
         let mut lease = self.pool.lease().await?;
-        let (verb, mut to) = lease.begin_write(path, offset).await?;
+        let mut to = lease.begin_write(path, offset).await?;
         let mut size = offset;
         loop {
             let next = {
@@ -88,13 +89,13 @@ impl FileServer for FtpServer {
             };
             if let Err(error) = written {
                 drop(to);
-                return Err(lease.last_words(verb, not_taken(error)).await);
+                return Err(lease.last_words("STOR", not_taken(error)).await);
             }
         }
         if let Err(error) = to.close().await {
-            return Err(lease.last_words(verb, not_taken(error)).await);
+            return Err(lease.last_words("STOR", not_taken(error)).await);
         }
-        lease.finish_write(verb, path).await?;
+        lease.finish_write("STOR", path).await?;
         let entry = match lease.size(path).await? {
             Some(size) => Entry { kind: EntryKind::File, size, modified: None },
             None => lease.stat(path).await?,
@@ -110,12 +111,7 @@ impl FileServer for FtpServer {
         if !replace {
             return Err(Error::unsupported("rename without replacing", "FTP"));
         }
-        let mut lease = self.pool.lease().await?;
-        let reply = lease.control.exchange("RNFR", from).await?;
-        if reply.code != 350 {
-            return Err(refused("RNFR", from, &reply));
-        }
-        lease.control.demand("RNTO", to).await.map(drop)
+        self.pool.lease().await?.rename(from, to).await
     }
 
     async fn remove_file(&self, path: &str) -> Result<()> {
@@ -141,12 +137,7 @@ impl FileServer for FtpServer {
         };
         let patience = lease.endpoint.commit_timeout;
         lease.control.send(command.verb(), path).await?;
-        let reply = loop {
-            let reply = lease.control.reply(patience).await?;
-            if !reply.is_preliminary() {
-                break reply;
-            }
-        };
+        let reply = lease.control.answer(patience).await?;
         if !reply.is_success() {
             return Err(refused(command.verb(), path, &reply));
         }
@@ -184,19 +175,63 @@ fn not_taken(error: std::io::Error) -> Error {
 }
 
 impl Connection {
-    /// Begins to write a file, or goes on. Answers the command whose answer is to be waited for.
-    async fn begin_write(&mut self, path: &str, offset: u64) -> Result<(&'static str, Data)> {
+    /// Begins to write a file, or goes on.
+    async fn begin_write(&mut self, path: &str, offset: u64) -> Result<Data> {
         match self.transfer("STOR", path, offset).await {
-            // A server that lets nobody go on in the middle of a file may let one append: the offset is the file's size.
             Err(error) if offset > 0 && refuses_restart(&error) && self.control.is_ready() => {
-                Ok(("APPE", self.transfer("APPE", path, 0).await?))
+                Err(no_restart(error))
             }
-            begun => Ok(("STOR", begun?)),
+            // Where no file is replaced, not even what an earlier attempt has begun is.
+            Err(refusal) if may_be_in_the_way(&refusal) && self.is_refusal(&refusal) => {
+                if !self.control.exchange("DELE", path).await?.is_success() {
+                    return Err(refusal);
+                }
+                self.transfer("STOR", path, 0).await
+            }
+            begun => begun,
         }
     }
 }
 
-/// ProFTPD says 451 where `AllowStoreRestart` is off, others do not know REST.
+/// APPE would be no way out: it is refused for the same reason, and where it is not, the end of the file may have moved.
+fn no_restart(error: Error) -> Error {
+    Error::new(ErrorKind::Unsupported, "the server does not go on in the middle of a file")
+        .with_help("write it from its beginning, or have the server allow it (AllowStoreRestart of ProFTPD)")
+        .with_source(error)
+}
+
+/// ProFTPD says 451 where `AllowStoreRestart` is off and 550 where `AllowOverwrite` is, others do not know REST.
 fn refuses_restart(error: &Error) -> bool {
-    matches!(error.provider_code(), Some("451" | "500" | "501" | "502" | "504"))
+    matches!(error.provider_code(), Some("451" | "500" | "501" | "502" | "504")) || may_be_in_the_way(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use mlflow_artifacts_core::{ArtifactUri, StoreConfig};
+    use test_servers::{FtpSecurity, Proftpd};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_go_on_in_the_middle_of_a_file_is_told() {
+        for lines in [&["AllowStoreRestart off"], Proftpd::CAUTIOUS] {
+            let proftpd = Proftpd::start(FtpSecurity::Plain, lines);
+            is_told(&proftpd).await;
+        }
+    }
+
+    async fn is_told(proftpd: &test_servers::FtpServer) {
+        let uri = ArtifactUri::parse(&proftpd.uri_of("")).unwrap();
+        let config = StoreConfig::new().with("user", proftpd.user()).with("password", proftpd.password());
+        let server = FtpServer::open(&uri, &config.resolve(&uri, crate::KEYS).unwrap()).unwrap();
+        let place = format!("{}/file", proftpd.root());
+        let begin = stream::once(async { Ok(Bytes::from_static(b"some")) }).boxed();
+        server.write(&place, 0, begin).await.unwrap();
+        let rest = stream::once(async { panic!("the server has not opened the file") }).boxed();
+        let error = server.write(&place, 4, rest).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unsupported, Retry::Never), "{error}");
+        assert!(error.to_string().contains("from its beginning"), "{error}");
+        assert_eq!(server.stat(&place).await.unwrap().size, 4);
+    }
 }

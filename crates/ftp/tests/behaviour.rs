@@ -6,6 +6,7 @@ mod common;
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{Act, Scripted, config, content, open, path, untrusting};
@@ -57,6 +58,51 @@ async fn a_wrong_password_is_told_without_it() {
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
         assert_eq!(error.retry(), Retry::Never);
     }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once() {
+    let server = Scripted::start();
+    server.on("PASS", usize::MAX, Act::Say("530 wrong".to_owned()));
+    let store = server.store_with(StoreConfig::new().with("user", "me").with("password", "canary"));
+    let put = async |number: usize| store.put_bytes(&path(&number.to_string()), content(10)).await;
+    let stored: Vec<_> = stream::iter((0..50).map(put)).buffer_unordered(16).collect().await;
+    for error in stored.into_iter().map(Result::unwrap_err) {
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthenticated, Retry::Never), "{error}");
+    }
+    assert_eq!(server.count("PASS"), 1);
+}
+
+/// What was logged, by whichever test.
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LOG.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+#[tokio::test]
+async fn a_password_is_not_logged_and_neither_is_what_is_said_to_it() {
+    log::set_logger(&Log).expect("there is none yet");
+    log::set_max_level(log::LevelFilter::Trace);
+    let server = Scripted::start();
+    server.on("PASS", 1, Act::Say("230 welcome, nightingale".to_owned()));
+    let config = StoreConfig::new().with("user", "me").with("password", "nightingale");
+    use_store(&server.uri(), config).await.unwrap();
+    let log = LOG.lock().unwrap();
+    for line in ["FTP: PASS ***", "FTP: 230 ***"] {
+        assert!(log.iter().any(|logged| logged == line), "{line}");
+    }
+    assert_eq!(log.iter().find(|line| line.contains("nightingale")), None);
 }
 
 #[tokio::test]
@@ -123,6 +169,13 @@ async fn a_server_that_wants_tls_says_so() {
 async fn servers_with_tls_1_3_only_are_enough() {
     let server = Proftpd::start(FtpSecurity::Explicit, &["TLSProtocol TLSv1.3"]);
     use_store(&server.uri_of("new"), config(&server)).await.unwrap();
+    // Also where several find out at once.
+    let store = open(&server.uri_of(""), &config(&server).with("retries", "0")).unwrap();
+    let put = async |number: usize| {
+        store.put_bytes(&path(&format!("at once/{number}")), content(10)).await.map(drop)
+    };
+    let stored: Vec<_> = stream::iter((0..8).map(put)).buffer_unordered(8).collect().await;
+    assert!(stored.iter().all(Result::is_ok), "{stored:?}");
 }
 
 #[tokio::test]
@@ -151,7 +204,7 @@ async fn list(server: &Scripted) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn names_that_lead_elsewhere_are_refused() {
-    for name in ["../up", "/etc/passwd", "a/../../b", "a/b", ""] {
+    for name in ["../up", "/etc/passwd", "a/../../b", "a/b"] {
         let server = Scripted::start();
         server.on("MLSD", 2, Act::Send(format!("type=file;size=1; {name}\r\n").into_bytes(), 1));
         let error = list(&server).await.unwrap_err();
@@ -184,7 +237,13 @@ async fn no_line_ends_a_command() {
 
 #[tokio::test]
 async fn listings_that_cannot_be_read_are_refused() {
-    for line in ["x", "size=1; a", "type=file;size=-1; a", "type=file;size=99999999999999999999; a"] {
+    for line in [
+        "x",
+        "size=1; a",
+        "type=file;size=-1; a",
+        "type=file;size=99999999999999999999; a",
+        "type=file;size=1; ",
+    ] {
         let server = Scripted::start();
         server.on("MLSD", 1, Act::Send(format!("{line}\r\n").into_bytes(), 1));
         let error = list(&server).await.unwrap_err();
@@ -216,6 +275,25 @@ async fn what_does_not_end_is_ended() {
         let error = list(&server).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains("does not end"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_only_promised_is_not_waited_for_without_end() {
+    let hashes = "211-Features:\r\n MLST type*;size*;modify*;\r\n HASH SHA-256\r\n211 End";
+    for (verb, answer) in [("", "220 ready"), ("PASS", "230 in"), ("HASH", "213 nothing")] {
+        let promised = |times: usize| Act::Say(format!("{}{answer}", "120 soon\r\n".repeat(times)));
+        let server = Scripted::start();
+        server.on(verb, 1, promised(17));
+        if verb == "HASH" {
+            server.on("FEAT", 1, Act::Say(hashes.to_owned()));
+        }
+        let put = async || server.store("0").put_bytes(&path("file"), content(10)).await;
+        let error = put().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{verb}: {error}");
+        assert!(error.to_string().contains("does not stop"), "{error}");
+        server.on(verb, 1, promised(16));
+        put().await.unwrap_or_else(|error| panic!("{verb}: {error}"));
     }
 }
 

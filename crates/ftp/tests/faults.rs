@@ -93,6 +93,11 @@ async fn trees_survive_a_restart_of_proftpd() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trees_survive_a_restart_of_a_server_that_does_not_go_on_in_the_middle() {
+    trees_survive_a_restart(Proftpd::start(FtpSecurity::Plain, Proftpd::CAUTIOUS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trees_survive_a_restart_of_vsftpd() {
     trees_survive_a_restart(Vsftpd::start(FtpSecurity::Plain, &[])).await;
 }
@@ -122,6 +127,18 @@ async fn an_upload_goes_on_where_it_was_broken() {
         server.on("STOR", 1, act.clone());
         put(&server, &server.store("1")).await.unwrap();
         assert_eq!((server.count(from) > 0, server.count("STOR")), (true, 2), "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_is_sent_once_more_where_the_server_does_not_go_on_in_the_middle() {
+    for act in [Act::Break(1000, ""), Act::Break(1000, "426 broken"), Act::Break(0, "")] {
+        let server = Scripted::start();
+        server.keep_files().on("STOR", 1, act.clone());
+        put(&server, &server.store("1")).await.unwrap_or_else(|error| panic!("{act:?}: {error}"));
+        let server = Scripted::start();
+        server.on("STOR", 1, act.clone()).on("REST", 1, Act::Say("502 not known".to_owned()));
+        put(&server, &server.store("1")).await.unwrap_or_else(|error| panic!("{act:?}: {error}"));
     }
 }
 
@@ -226,6 +243,84 @@ async fn a_session_that_was_closed_for_idleness_is_replaced() {
     store.put_bytes(&path("file"), content(SIZE)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
     get(&store).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_fell_silent_are_not_waited_for_one_by_one() {
+    let server = Scripted::start();
+    let store = server.store("0");
+    server.on("STOR", 3, Act::Late(Duration::from_millis(500)));
+    let put = async |name: &str| store.put_bytes(&path(name), content(SIZE)).await.unwrap();
+    tokio::join!(put("file"), put("another"), put("one more"));
+    assert_eq!(server.most_sessions(), 3);
+    server.on("NOOP", 3, Act::Silence);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let begin = Instant::now();
+    get(&store).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    assert_eq!(server.count("NOOP"), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_replaced_where_the_server_replaces_none() {
+    let real = Proftpd::start(FtpSecurity::Plain, Proftpd::CAUTIOUS);
+    let store = open(&real.uri_of(""), &config(&real).with("retries", "0")).unwrap();
+    for bytes in [content(10), content(SIZE)] {
+        store.put_bytes(&path("file"), bytes).await.unwrap();
+    }
+    get(&store).await.unwrap();
+    assert_eq!(std::fs::read_dir(real.files()).unwrap().count(), 1);
+    // What stands between the old file and the new one fails for a moment.
+    for (verb, acts) in [
+        ("DELE", vec![Act::Say("450 busy".to_owned())]),
+        ("DELE", vec![Act::Lose]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()); 3]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Say("450 busy".to_owned())]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Say("552 no room".to_owned())]),
+        ("RNTO", vec![Act::Say("550 there is one".to_owned()), Act::Leave("421 going down".to_owned())]),
+    ] {
+        let server = Scripted::start();
+        server.keep_files().put("file", b"old");
+        for act in &acts {
+            server.on(verb, 1, act.clone());
+        }
+        put(&server, &server.store("1")).await.unwrap_or_else(|error| panic!("{verb} {acts:?}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_lost_its_place_is_told_with_the_one_that_is_left() {
+    let server = Scripted::start();
+    server.keep_files().put("file", b"old");
+    server.on("RNTO", usize::MAX, Act::Say("550 no".to_owned()));
+    let error = put(&server, &server.store("1")).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::PermissionDenied, 2), "{error}");
+    let left = server.names();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(server.content(left[0].trim_start_matches("/root/")).unwrap() == content(SIZE));
+    for words in [format!("is left at {}", left[0]), "550 no".to_owned()] {
+        assert!(error.to_string().contains(&words), "{error}");
+    }
+    assert_eq!(server.count("DELE /root/file"), 1);
+}
+
+#[tokio::test]
+async fn a_file_is_not_deleted_for_one_that_is_not_there() {
+    // It was renamed, but that was neither heard nor seen; what is said to the second attempt could mean anything.
+    let server = Scripted::start();
+    let still_there = "250-\r\n type=file;size=1;modify=20260102030405; x\r\n250 end";
+    server.keep_files().on("RNTO", 1, Act::Lose).on("MLST", 1, Act::Say(still_there.to_owned()));
+    put(&server, &server.store("1")).await.unwrap();
+    assert_eq!((server.count("RNTO"), server.count("DELE /root/file")), (2, 0));
+    // It may not be replaced, or nothing may be renamed at all.
+    for verb in ["DELE", "RNFR"] {
+        let server = Scripted::start();
+        server.keep_files().put("file", b"old");
+        server.on(verb, 1, Act::Say("550 permission denied".to_owned()));
+        let error = put(&server, &server.store("1")).await.unwrap_err();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::PermissionDenied, Retry::Never), "{error}");
+        assert_eq!((server.content("file").unwrap(), server.names().len()), (b"old".to_vec(), 1), "{verb}");
+    }
 }
 
 #[tokio::test]

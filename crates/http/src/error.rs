@@ -172,10 +172,11 @@ pub fn one_line(text: &str) -> String {
 /// What is shorter stands in other words too: to replace it there would tell its letters.
 const SHORTEST_SECRET: usize = 4;
 
-/// A server may repeat what it was sent.
-fn without_secrets(text: String, secrets: &[String]) -> String {
+/// The text without the secrets in it: a server may repeat what it was sent.
+pub fn without_secrets(text: String, secrets: &[impl AsRef<str>]) -> String {
     secrets
         .iter()
+        .map(AsRef::as_ref)
         .filter(|secret| secret.len() >= SHORTEST_SECRET)
         .fold(text, |text, secret| text.replace(secret, "***"))
 }

@@ -38,7 +38,7 @@ mod upload;
 
 pub use client::{ATTEMPTS_AT_A_STRANGER, HttpClient};
 pub use config::{CA_BUNDLE, CLIENT_CERTIFICATE, CLIENT_KEY, HttpOptions, KEYS, Proxies, TRANSFER_TIMEOUT};
-pub use error::{is_unsent, one_line, tls_error, xml_error};
+pub use error::{is_unsent, one_line, tls_error, without_secrets, xml_error};
 pub use request::{Body, Credential, Request, same_origin};
 pub use reqwest::Method;
 pub use reqwest::header;

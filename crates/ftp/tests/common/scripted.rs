@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(crate) enum Act {
     Send(Vec<u8>, usize),
     /// It is done after a while.
     Late(Duration),
+    /// It is done, but instead of saying so the connection ends.
+    Lose,
 }
 
 /// The server, with `root` as its only directory at first.
@@ -47,6 +50,8 @@ struct State {
     commands: Mutex<Vec<String>>,
     /// How many sessions there are, and the most there were.
     sessions: Mutex<(usize, usize)>,
+    /// RNTO replaces no file, and STOR writes to none that is there.
+    keeps_files: AtomicBool,
 }
 
 impl Scripted {
@@ -68,6 +73,12 @@ impl Scripted {
     /// Lets the next so many of a command go wrong.
     pub(crate) fn on(&self, verb: &'static str, times: usize, act: Act) -> &Self {
         lock(&self.state.faults).push((verb, times, act));
+        self
+    }
+
+    /// Lets it replace no file and write to none that is there.
+    pub(crate) fn keep_files(&self) -> &Self {
+        self.state.keeps_files.store(true, Ordering::Relaxed);
         self
     }
 
@@ -129,6 +140,7 @@ struct Session<'a> {
     passive: Option<TcpListener>,
     restart: usize,
     renamed: String,
+    is_mute: bool,
 }
 
 impl State {
@@ -144,6 +156,7 @@ impl State {
             passive: None,
             restart: 0,
             renamed: String::new(),
+            is_mute: false,
         };
         // It ends with the client, whenever that goes.
         let _ = session.run();
@@ -193,6 +206,9 @@ impl Session<'_> {
     }
 
     fn say(&mut self, text: &str) -> io::Result<Next> {
+        if self.is_mute {
+            return Ok(Next::Leave);
+        }
         self.control.get_mut().write_all(format!("{text}\r\n").as_bytes())?;
         Ok(Next::Command)
     }
@@ -211,6 +227,10 @@ impl Session<'_> {
             Some(Act::Silence) => self.silence(),
             Some(Act::Late(delay)) => {
                 std::thread::sleep(delay);
+                self.obey(verb, argument, None)
+            }
+            Some(Act::Lose) => {
+                self.is_mute = true;
                 self.obey(verb, argument, None)
             }
             act @ Some(_) => self.obey(verb, argument, act),
@@ -259,6 +279,9 @@ impl Session<'_> {
             "RNFR" => {
                 argument.clone_into(&mut self.renamed);
                 self.say("350 to what")
+            }
+            "RNTO" | "STOR" if size.is_some() && state.keeps_files.load(Ordering::Relaxed) => {
+                self.say("550 there is one")
             }
             "RNTO" => {
                 let file = lock(&state.files).remove(&self.renamed);

@@ -30,7 +30,11 @@ const CRYPTED: &str = "$5$uBa7R4TUy4J39NRE$MWBouAbhQlwJ6w9sB.peygd/0DB1c2oCe1/MV
 pub struct Proftpd;
 
 impl Proftpd {
-    /// Starts one, with more lines of configuration. The first use unpacks Debian's packages.
+    /// Lets it be as it is by default: it replaces no file and goes on in the middle of none.
+    pub const CAUTIOUS: &[&str] = &["AllowOverwrite off", "AllowStoreRestart off"];
+
+    /// Starts one, with more lines of configuration, which come before those that it has otherwise. The first use unpacks Debian's
+    /// packages.
     pub fn start(security: FtpSecurity, lines: &[&str]) -> FtpServer {
         let packages = unpacked("proftpd", PACKAGES);
         FtpServer::start(security, |directory, identity| {
@@ -91,11 +95,14 @@ UseReverseDNS off
 AuthUserFile {directory}/users
 AuthOrder mod_auth_file.c
 RequireValidShell off
-AllowOverwrite on
-AllowStoreRestart on
 MaxInstances 100
 "
     );
+    // Of two lines the first counts.
+    for line in lines.iter().chain(&["AllowOverwrite on", "AllowStoreRestart on"]) {
+        text += line;
+        text += "\n";
+    }
     if security != FtpSecurity::Plain {
         let (certificate, key) = (identity.certificate.display(), identity.key.display());
         let authority = identity.bundle.display();
@@ -108,5 +115,5 @@ MaxInstances 100
     if security == FtpSecurity::Implicit {
         text += "TLSOptions UseImplicitSSL\n";
     }
-    lines.iter().fold(text, |text, line| text + line + "\n")
+    text
 }
