@@ -113,6 +113,8 @@ impl<'a> Deletion<'a> {
             None if file.entry.kind == EntryKind::Link && self.is_link(&place).await? => Err(error),
             None => Ok(()),
             Some(entry) if entry.kind == EntryKind::Directory => Ok(()),
+            // It was gone, and somebody has written it again.
+            Some(_) if error.kind() == ErrorKind::NotFound => Ok(()),
             Some(_) => Err(error),
         }
     }

@@ -171,12 +171,11 @@ impl Write {
             }
             attempts.wait(error).await?;
             resumed |= progress.sent() > 0;
-            let reached = if goes_on { self.reached(content.length()).await? } else { None };
-            if reached.is_none() {
+            let reached = if goes_on { self.reached(content.length()).await? } else { 0 };
+            if reached == 0 && self.opened.load(Ordering::Relaxed) {
                 // Whoever may still write to the other one does not meet this one.
                 self.begin_anew();
             }
-            let reached = reached.unwrap_or(0);
             if reached > furthest {
                 attempts.renew();
                 furthest = reached;
@@ -185,10 +184,10 @@ impl Write {
         }
     }
 
-    /// How much of the content the server has; `None` if it has more than there is.
-    async fn reached(&self, length: Option<u64>) -> Result<Option<u64>> {
+    /// How much of the content the server has that can be gone on with: nothing if it has more than there is.
+    async fn reached(&self, length: Option<u64>) -> Result<u64> {
         let size = self.remote.find(self.temporary()).await?.map_or(0, |entry| entry.size);
-        Ok((size <= length.unwrap_or(0)).then_some(size))
+        Ok(if size <= length.unwrap_or(0) { size } else { 0 })
     }
 
     /// Makes the directory of the file; says whether it was missing.

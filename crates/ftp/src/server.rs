@@ -181,13 +181,6 @@ impl Connection {
             Err(error) if offset > 0 && refuses_restart(&error) && self.control.is_ready() => {
                 Err(no_restart(error))
             }
-            // Where no file is replaced, not even what an earlier attempt has begun is.
-            Err(refusal) if may_be_in_the_way(&refusal) && self.is_refusal(&refusal) => {
-                if !self.control.exchange("DELE", path).await?.is_success() {
-                    return Err(refusal);
-                }
-                self.transfer("STOR", path, 0).await
-            }
             begun => begun,
         }
     }
