@@ -6,10 +6,7 @@ use mlflow_artifacts_core::{
     ArtifactKind, ArtifactMeta, ArtifactPath, Error, ErrorKind, Result, Retry, StoreInfo, check_reserved,
 };
 
-use crate::{Child, Entry, EntryKind, FileServer, Patience};
-
-/// As many bytes as names may have on the file systems that servers run on: some servers cannot say that this is what they mind.
-pub(crate) const LONGEST_NAME: usize = 255;
+use crate::{Child, Entry, EntryKind, FileServer, LONGEST_NAME, Patience};
 
 /// How often a directory is found in which another one could not be made, before that is believed: somebody else may have made it
 /// in between.

@@ -70,8 +70,9 @@ pub trait FileServer: std::fmt::Debug + Send + Sync + 'static {
     /// What stands at `path`, symbolic links followed.
     async fn stat(&self, path: &str) -> Result<Entry>;
 
-    /// The children of a directory, in any order, without itself and its parent, and without names that are not UTF-8 or have more than 255 bytes. Fails
-    /// with [`Protocol`](mlflow_artifacts_core::ErrorKind::Protocol) beyond [`MAX_CHILDREN`](crate::MAX_CHILDREN).
+    /// The children of a directory, in any order, without itself and its parent, and without names that are not UTF-8. Names of more than
+    /// [`LONGEST_NAME`](crate::LONGEST_NAME) bytes may be left out. Fails with
+    /// [`Protocol`](mlflow_artifacts_core::ErrorKind::Protocol) beyond [`MAX_CHILDREN`](crate::MAX_CHILDREN).
     async fn list(&self, directory: &str) -> Result<Vec<Child>>;
 
     /// Opens a file, a symbolic link followed, and reads what `choose` says. Dropping the stream closes it.

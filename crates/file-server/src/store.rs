@@ -13,10 +13,10 @@ use mlflow_artifacts_core::{
 
 use crate::delete::Deletion;
 use crate::read::Reading;
-use crate::remote::{LONGEST_NAME, Remote, below_a_file, check_file, meta, not_found};
+use crate::remote::{Remote, below_a_file, check_file, meta, not_found};
 use crate::walk::Walk;
 use crate::write::Write;
-use crate::{EntryKind, FileServer, Patience};
+use crate::{EntryKind, FileServer, LONGEST_NAME, Patience};
 
 /// How many files are removed at once.
 pub(crate) const DELETIONS_AT_ONCE: usize = 16;

@@ -443,9 +443,7 @@ impl Temporary {
             PutMode::IfMatch(_) => Err(Error::unsupported("put", crate::SCHEME)),
         }
     }
-}
 
-impl Temporary {
     fn has_two_names(&self) -> bool {
         self.location.directory.symlink_metadata(&self.name).is_ok_and(|metadata| metadata.nlink() == 2)
     }

@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 use mlflow_artifacts_core::{Error, ErrorKind, Result};
-use mlflow_artifacts_file_server::{Child, Entry, EntryKind, MAX_CHILDREN};
+use mlflow_artifacts_file_server::{Child, Entry, EntryKind, LONGEST_NAME, MAX_CHILDREN};
 
 use crate::file::{OpenFile, entry};
 use crate::packet::{Name, Request};
 use crate::pool::Lease;
 
 const DOING: &str = "list the directory";
-/// The longest name that a path can have.
-const LONGEST_NAME: usize = 255;
 /// The most bytes of the names in a listing, and of the lines that tell of them.
 const MOST_BYTES: usize = 512 << 20;
 
