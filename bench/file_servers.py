@@ -25,7 +25,7 @@ from datetime import date
 from urllib.parse import quote
 
 from harness import (
-    CLIENTS_HEAD, DOWNLOAD, HERE, UPLOAD, Measure, files_of, goal, is_same_file, is_same_tree, make_file, make_tree,
+    CLIENTS_HEAD, DOWNLOAD, HERE, UPLOAD, Measure, configure_ssh, files_of, goal, is_same_file, is_same_tree, make_file, make_tree,
     own_environment, rows, wall, working_directory, write_section,
 )
 
@@ -66,24 +66,7 @@ class Bench:
         self.servers = Servers(arguments.servers, os.path.dirname(work))
         self.sftp, self.ftp = self.servers.told["sftp"], self.servers.told["ftp"]
         self.inner, self.target, self.few = (os.path.join(work, name) for name in ("inner", "target", "few"))
-        self.configure()
-
-    def configure(self):
-        """What OpenSSH, MLflow and we read alike."""
-        directory = os.path.join(self.work, ".ssh")
-        os.makedirs(directory, mode=0o700)
-        key = os.path.join(directory, "key")
-        shutil.copyfile(self.sftp["key"], key)
-        os.chmod(key, 0o600)
-        with open(self.sftp["known_hosts"], encoding="utf-8") as file:
-            lines = file.read().splitlines()
-        # pysftp looks a host up without its port.
-        lines += [f"127.0.0.1 {line.partition(' ')[2]}" for line in lines]
-        with open(os.path.join(directory, "known_hosts"), "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        with open(os.path.join(directory, "config"), "w", encoding="utf-8") as file:
-            file.write(f"Host 127.0.0.1\n  Port {self.sftp['port']}\n  User {self.sftp['user']}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
-            file.write(f"  UserKnownHostsFile {directory}/known_hosts\n")
+        configure_ssh(work, self.sftp)
 
     def run(self, arguments, **variables):
         environment = own_environment(self.work, ("_PROXY", "SSH_", "RCLONE_", "MLFLOW_"), **variables)

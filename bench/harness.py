@@ -113,6 +113,24 @@ def goal(text, by_medians, by_least, is_met):
     return f"| {text} | {by_medians} | {by_least} | {'met' if is_met else 'not met'} |"
 
 
+def configure_ssh(home, server):
+    """Writes the configuration that OpenSSH, MLflow and we read alike, for a server on this machine that an example of crates/test-servers told of."""
+    directory = os.path.join(home, ".ssh")
+    os.makedirs(directory, mode=0o700)
+    key, known_hosts = os.path.join(directory, "key"), os.path.join(directory, "known_hosts")
+    shutil.copyfile(server["key"], key)
+    os.chmod(key, 0o600)
+    with open(server["known_hosts"], encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    # pysftp looks a host up without its port.
+    lines += [f"127.0.0.1 {line.partition(' ')[2]}" for line in lines]
+    with open(known_hosts, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    with open(os.path.join(directory, "config"), "w", encoding="utf-8") as file:
+        file.write(f"Host 127.0.0.1\n  Port {server['port']}\n  User {server['user']}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
+        file.write(f"  UserKnownHostsFile {known_hosts}\n")
+
+
 @contextmanager
 def working_directory(room):
     """In memory where there is room for so many bytes: a disk's own noise hides the clients."""

@@ -1,10 +1,10 @@
 //! Benchmarks: builds what is measured and runs the scripts of `bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::library::{self, Library};
 use crate::process::{Outcome, cargo, command, run};
-use crate::{emulator, root, size, target, tools};
+use crate::{emulator, go_binding, python_package, root, size, target, tools};
 
 /// Where the results are written down.
 const RESULTS: &str = "bench/RESULTS.md";
@@ -18,6 +18,8 @@ pub(crate) enum Part {
     S3,
     /// The stores of FTP and SFTP beside MLflow, OpenSSH, curl, lftp and rclone.
     FileServers,
+    /// The plugin of MLflow beside what MLflow has without it, and calls from Python and Go beside C.
+    Mlflow,
 }
 
 /// Measures one part.
@@ -26,6 +28,7 @@ pub(crate) fn run_part(part: Part, dry_run: bool) -> Outcome {
         Part::CInterface => c_interface(dry_run),
         Part::S3 => s3(dry_run),
         Part::FileServers => file_servers(dry_run),
+        Part::Mlflow => mlflow(dry_run),
     }
 }
 
@@ -38,14 +41,15 @@ pub(crate) fn run_all(dry_run: bool) -> Outcome {
     measure.arg(target().join("release/mlflow-artifacts")).arg(library.directory.join("measure"));
     measure.args((!dry_run).then_some("--write")).env("MLFLOW_DISABLE_TELEMETRY", "true");
     run(&mut measure)?;
-    let python = tools::python()?;
+    let python = tools::python_with_clients()?;
     let mut artifactory = command(&python, ["bench/artifactory.py"]);
     artifactory.arg(emulator::build()?).arg(target().join("release/mlflow-artifacts")).arg(&python);
     artifactory.args(if dry_run { &[][..] } else { &["--append", RESULTS] });
     run(&mut artifactory)?;
     s3(dry_run)?;
     file_servers(dry_run)?;
-    c_interface(dry_run)
+    c_interface(dry_run)?;
+    mlflow(dry_run)
 }
 
 /// Measures the S3 store, and unless it is a dry run writes its section of `bench/RESULTS.md`.
@@ -62,13 +66,42 @@ fn file_servers(dry_run: bool) -> Outcome {
 /// Runs a script that measures the command beside clients from the Python Package Index, against the servers of an example of `crates/test-servers`.
 fn beside_peers(script: &str, servers: &str, dry_run: bool) -> Outcome {
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
-    let example = ["--package", "mlflow-artifacts-test-servers", "--example", servers];
-    run(cargo(["build", "--quiet", "--release"]).args(example))?;
+    let server = build_servers(servers)?;
     let (venv, own) = (format!("bench-{script}-venv"), format!("bench/requirements-{script}.txt"));
     let python = tools::python_for(&venv, &["tests/e2e/requirements.txt", &own])?;
     let mut measure = command(&python, [format!("bench/{script}.py")]);
-    measure.arg(target().join("release/examples").join(servers));
-    measure.arg(target().join("release/mlflow-artifacts")).arg(&python);
+    measure.arg(server).arg(target().join("release/mlflow-artifacts")).arg(&python);
+    measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
+    run(&mut measure)
+}
+
+/// Builds an example of `crates/test-servers`. Answers where it is.
+fn build_servers(example: &str) -> Outcome<PathBuf> {
+    let arguments = ["--package", "mlflow-artifacts-test-servers", "--example", example];
+    run(cargo(["build", "--quiet", "--release"]).args(arguments))?;
+    Ok(target().join("release/examples").join(example))
+}
+
+/// Measures the plugin of `MLflow` and the bindings, and unless it is a dry run writes their section of `bench/RESULTS.md`.
+fn mlflow(dry_run: bool) -> Outcome {
+    tools::install_programs()?;
+    emulator::build()?;
+    for servers in ["s3_in_memory", "file_servers"] {
+        build_servers(servers)?;
+    }
+    let library = library::build("release")?;
+    compile(&library, "c_calls")?;
+    let below = tools::python()?;
+    let requirements = "bench/requirements-mlflow.txt";
+    let python =
+        tools::install_python(Path::new("python3"), Some(&below), "bench-mlflow-venv", &[requirements])?;
+    let mut measure = command(python, ["bench/mlflow.py"]);
+    measure
+        .arg(target().join("release"))
+        .arg(python_package::unpacked(&python_package::wheel()?)?)
+        .arg(tools::python_with_clients()?);
+    measure.arg(library.directory.join("c_calls")).arg(go_binding::build_benchmark()?);
+    measure.env("LD_LIBRARY_PATH", &library.directory);
     measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
     run(&mut measure)
 }

@@ -128,8 +128,7 @@ pub(crate) fn run_compiled(run: &mut Command, name: &str, rounds: &str) -> Outco
     let served = SERVED.iter().find(|(program, _)| name.starts_with(program));
     let emulator = served.map(|(_, arguments)| Emulator::start(arguments)).transpose()?;
     if let Some(emulator) = &emulator {
-        let uri = emulator.uri(run, "c");
-        run.env("MLFA_TEST_HTTP_STORE", uri);
+        run.envs(Emulator::ENVIRONMENT).env("MLFA_TEST_HTTP_STORE", emulator.uri("c"));
     }
     let started = std::time::Instant::now();
     let printed = output(run)?;

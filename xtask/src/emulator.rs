@@ -1,10 +1,9 @@
 //! The Artifactory emulator as a process beside the programs that are tested.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use crate::process::{Outcome, cargo, command, fail, run};
+use crate::process::{Outcome, cargo, command, fail, first_line, run};
 use crate::target;
 
 /// The token that the emulator accepts when it is told of no other.
@@ -27,19 +26,19 @@ impl Emulator {
     pub(crate) fn start(arguments: &[&str]) -> Outcome<Self> {
         let mut start = command(build()?, ["--listen", "127.0.0.1:0"]);
         let mut process = start.args(arguments).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        if let Some(printed) = process.stdout.take() {
-            BufReader::new(printed).read_line(&mut line)?;
-        }
-        match line.trim().strip_prefix("http://") {
+        let line = first_line(&mut process)?;
+        match line.strip_prefix("http://") {
             Some(address) => Ok(Emulator { process, address: address.to_owned() }),
             None => fail(format!("the emulator printed {line:?} instead of its URL")),
         }
     }
 
-    /// A URI below its repository, and what a program must be told to use it.
-    pub(crate) fn uri(&self, program: &mut Command, path: &str) -> String {
-        program.env("ARTIFACTORY_NO_SSL", "true").env("ARTIFACTORY_AUTH_TOKEN", TOKEN);
+    /// What a program must be told to use it.
+    pub(crate) const ENVIRONMENT: [(&str, &str); 2] =
+        [("ARTIFACTORY_NO_SSL", "true"), ("ARTIFACTORY_AUTH_TOKEN", TOKEN)];
+
+    /// A URI below its repository.
+    pub(crate) fn uri(&self, path: &str) -> String {
         format!("artifactory://{}/generic-local/{path}", self.address)
     }
 }

@@ -9,6 +9,7 @@ mod dist;
 mod emulator;
 mod examples;
 mod fuzz;
+mod go_binding;
 mod header;
 mod install;
 mod library;
@@ -17,10 +18,12 @@ mod linked_crates;
 mod lint;
 mod packaging;
 mod process;
+mod python_package;
 mod released;
 mod sanitize;
 mod sbom;
 mod size;
+mod stores;
 mod suite;
 mod tools;
 
@@ -79,8 +82,16 @@ enum Task {
     CTests,
     /// Compile and run the examples and the test of the C++ header, plain and under valgrind.
     Examples,
+    /// Check the Go binding and its example, and run their tests.
+    Go,
     /// Check what is installed, and the tarball.
     Packaging,
+    /// Build the Python wheel into target/wheels and print where it is.
+    Wheel,
+    /// Build what the Python package contains and print where it is. Its build calls this.
+    PythonInputs,
+    /// Check the Python package and run its tests.
+    Python,
     /// Run the C programs of released versions with today's library, and compare the binary interfaces.
     Released,
     /// Run the tests of the C interface under sanitizers that see both Rust and C.
@@ -94,7 +105,11 @@ enum Task {
     /// Build the C example and run it on the model in examples/data.
     Demo,
     /// Run every test and check, installing what they need, and print the counts.
-    Test,
+    Test {
+        /// Begin with this step, such as "C tests".
+        #[arg(long)]
+        from: Option<String>,
+    },
     /// Measure beside `cp`, `MLflow` and others and write `bench/RESULTS.md`.
     Bench {
         /// Measure this alone.
@@ -119,6 +134,12 @@ fn main() {
         Task::Abi { update } => abi::run(update),
         Task::CTests => c_tests::run().map(|passed| println!("{passed} C test programs passed")),
         Task::Examples => examples::run().map(|passed| println!("{passed} runs of examples passed")),
+        Task::Go => go_binding::run().map(|passed| println!("{passed} tests of the Go binding passed")),
+        Task::Wheel => python_package::wheel().map(|wheel| println!("{}", wheel.display())),
+        Task::PythonInputs => python_package::inputs(),
+        Task::Python => {
+            python_package::run_tests().map(|passed| println!("{passed} tests of the Python package passed"))
+        }
         Task::Packaging => {
             packaging::run().map(|passed| println!("{passed} checks of what is packaged passed"))
         }
@@ -130,7 +151,7 @@ fn main() {
             fuzz::run_all(seconds).map(|passed| println!("{passed} fuzz targets found nothing"))
         }
         Task::Demo => demo::run(),
-        Task::Test => suite::run_all(),
+        Task::Test { from } => suite::run_from(from.as_deref()),
         Task::Bench { part: None, dry_run } => bench::run_all(dry_run),
         Task::Bench { part: Some(part), dry_run } => bench::run_part(part, dry_run),
     };

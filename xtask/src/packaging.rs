@@ -107,9 +107,7 @@ impl Tree {
         demo::run_on_model(&mut on_model(), None)?;
         // Only the URI is another.
         let emulator = Emulator::start(&[])?;
-        let mut on_artifactory = on_model();
-        let uri = emulator.uri(&mut on_artifactory, "mlflow");
-        demo::run_on_model(&mut on_artifactory, Some(uri))
+        demo::run_on_model(on_model().envs(Emulator::ENVIRONMENT), Some(emulator.uri("mlflow")))
     }
 
     /// Removes the shared library: a linker takes the archive where there is no other.

@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// Why a task failed, for a person to read.
 #[derive(Debug)]
@@ -95,4 +96,13 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     }
     let errors = String::from_utf8_lossy(&output.stderr);
     fail(format!("{} from: {}\n{printed}{errors}", output.status, shown(command)))
+}
+
+/// The first line that a program prints which goes on running, without its end: where it listens, for example.
+pub(crate) fn first_line(process: &mut Child) -> Outcome<String> {
+    let mut line = String::new();
+    if let Some(printed) = process.stdout.take() {
+        BufReader::new(printed).read_line(&mut line)?;
+    }
+    Ok(line.trim_end().to_owned())
 }

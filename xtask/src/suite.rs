@@ -3,15 +3,19 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use crate::process::{Outcome, cargo, command, fail, output, run};
-use crate::{abi, c_tests, emulator, examples, header, library, packaging, released, target, tools};
+use crate::{
+    abi, c_tests, emulator, examples, go_binding, header, library, packaging, python_package, released,
+    target, tools,
+};
 
 /// How many tests passed.
 type Step = fn() -> Outcome<usize>;
 
 /// From what fails soonest to what takes longest.
-const STEPS: [(&str, Step); 14] = [
+const STEPS: [(&str, Step); 16] = [
     ("tools", || tools::install_programs().map(|()| 0)),
     ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
     ("header", || header::run(true).map(|()| 1)),
@@ -30,15 +34,27 @@ const STEPS: [(&str, Step); 14] = [
     ("installation", packaging::installation),
     ("distribution", packaging::distribution),
     ("end to end", end_to_end),
+    ("Go", go_binding::run),
+    ("Python", python_package::run_tests),
 ];
 
-/// Runs every step; the first that fails ends the run.
-pub(crate) fn run_all() -> Outcome {
+/// Runs every step, or all from one on: the one that failed before. The first that fails ends the run.
+pub(crate) fn run_from(from: Option<&str>) -> Outcome {
+    let names = STEPS.map(|(name, _)| name);
+    let first = match from.map(|from| names.iter().position(|name| *name == from)) {
+        None => 0,
+        Some(Some(first)) => first,
+        Some(None) => return fail(format!("there is no such step: they are {}", names.join(", "))),
+    };
     let mut passed = 0;
-    for (name, step) in STEPS {
+    for (name, step) in &STEPS[first..] {
         println!("\n=== {name}");
+        let started = Instant::now();
         match step() {
-            Ok(count) => passed += count,
+            Ok(count) => {
+                passed += count;
+                println!("{count} passed in {} s", started.elapsed().as_secs());
+            }
             Err(error) => {
                 eprintln!("{error}");
                 println!("\n{passed} passed, 1 failed");
@@ -111,7 +127,7 @@ fn number_before(text: &str, word: &str) -> usize {
 /// The header with cffi, and servers that fork; the command with MLflow beside it, with a file of 1 GiB, and with clients of
 /// Artifactory that others wrote.
 fn end_to_end() -> Outcome<usize> {
-    let python = tools::python()?;
+    let python = tools::python_with_clients()?;
     run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
     let program = target().join("release/mlflow-artifacts");
     let emulator = emulator::build()?;

@@ -1,13 +1,13 @@
 //! What the tests need beyond Rust, a C compiler, make and Python: found, or installed with a pinned version.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::process::{Outcome, cargo, command, fail, run};
+use crate::process::{Outcome, cargo, command, fail, output, run};
 use crate::{root, target};
 
 /// Programs of the system, with the Debian package that has them.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("c++", "g++"),
     ("valgrind", "valgrind"),
     ("abidiff", "abigail-tools"),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("readelf", "binutils"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
+    ("go", "golang-go"),
     // What the benchmarks compare with: that of S3.
     ("curl", "curl"),
     // And those of FTP and SFTP.
@@ -46,9 +47,11 @@ pub(crate) fn install_programs() -> Outcome {
     install().or_else(name_them)
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// Where a program of the system stands.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    let system = ["/usr/sbin".into(), "/sbin".into()];
+    // The last is where Go's own archive is unpacked to.
+    let system = ["/usr/sbin".into(), "/sbin".into(), "/usr/local/go/bin".into()];
     std::env::split_paths(&path)
         .chain(system)
         .map(|directory| directory.join(program))
@@ -83,13 +86,35 @@ pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
     Ok(program)
 }
 
-/// The Python of a virtual environment with what the requirements in tests/e2e pin.
+/// The Python of the virtual environment with `MLflow` and what the tests in Python need.
 pub(crate) fn python() -> Outcome<PathBuf> {
-    python_for("e2e-venv", &["tests/e2e/requirements.txt", "tests/e2e/requirements-clients.txt"])
+    python_for("python-venv", &["tests/e2e/requirements.txt", "bindings/python/tests/requirements.txt"])
+}
+
+/// The Python of one that has other clients of Artifactory too. They stand apart: one of them is a plugin of `MLflow` for the scheme that ours
+/// answers.
+pub(crate) fn python_with_clients() -> Outcome<PathBuf> {
+    let below = python()?;
+    install_python(
+        Path::new("python3"),
+        Some(&below),
+        "clients-venv",
+        &["tests/e2e/requirements-clients.txt"],
+    )
 }
 
 /// The Python of the virtual environment of this name with what these files pin.
 pub(crate) fn python_for(name: &str, requirements: &[&str]) -> Outcome<PathBuf> {
+    install_python(Path::new("python3"), None, name, requirements)
+}
+
+/// The Python of a virtual environment made by an interpreter, which finds the packages of another environment `below` it too.
+pub(crate) fn install_python(
+    interpreter: &Path,
+    below: Option<&Path>,
+    name: &str,
+    requirements: &[&str],
+) -> Outcome<PathBuf> {
     let environment = target().join(name);
     let python = environment.join("bin/python");
     let requirements: Vec<_> = requirements.iter().map(|file| root().join(file)).collect();
@@ -100,9 +125,19 @@ pub(crate) fn python_for(name: &str, requirements: &[&str]) -> Outcome<PathBuf> 
         return Ok(python);
     }
     println!("installing Python packages into {}", environment.display());
-    run(command("python3", ["-m", "venv", "--clear"]).arg(&environment))?;
+    run(command(interpreter, ["-m", "venv", "--clear"]).arg(&environment))?;
+    if let Some(below) = below {
+        std::fs::write(packages_of(&python)?.join("below.pth"), packages_of(below)?.display().to_string())?;
+    }
     let files = requirements.iter().flat_map(|file| [OsStr::new("--requirement"), file.as_os_str()]);
     run(command(&python, ["-m", "pip", "install", "--quiet"]).args(files))?;
     std::fs::write(installed, wanted)?;
     Ok(python)
+}
+
+/// Where the packages of a virtual environment are.
+fn packages_of(python: &Path) -> Outcome<PathBuf> {
+    let asked =
+        output(&mut command(python, ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]))?;
+    Ok(asked.trim().into())
 }

@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 use std::sync::{Arc, Mutex};
 
-use futures_util::TryStreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, Fuse};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use mlflow_artifacts::blocking::PerProcess;
 use mlflow_artifacts::{ArtifactMeta, ListOptions};
 
@@ -47,8 +47,8 @@ struct OpenList {
     entries: Turn<Stream>,
 }
 
-/// `Mutex`: what the store makes need not be usable by two threads at once.
-type Stream = Mutex<BoxStream<'static, mlflow_artifacts::Result<ArtifactMeta>>>;
+/// `Mutex`: what the store makes need not be usable by two threads at once. `Fuse`: whoever got fewer entries than it asked for asks again.
+type Stream = Mutex<Fuse<BoxStream<'static, mlflow_artifacts::Result<ArtifactMeta>>>>;
 
 /// What reading a listing answers.
 type Answer<T> = Result<T, Failure>;
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn mlfa_list_open(
             unsafe { (Out::required(out, std::ptr::null_mut(), "list")?, place(store, path, path_len)?) };
         let Place { object, store, path } = place;
         let recursive = flag(flags, MLFA_LIST_RECURSIVE)?;
-        let entries = Turn::new(Mutex::new(store.list(&path, ListOptions { recursive })));
+        let entries = Turn::new(Mutex::new(store.list(&path, ListOptions { recursive }).fuse()));
         let open = PerProcess::new(OpenList { store: object, entries });
         out.write(give(ListObject { open, current: Mutex::default() }));
         Ok(())

@@ -48,9 +48,10 @@ enum Message {
 pub(crate) struct WriterObject(PerProcess<OpenWriter>);
 
 struct OpenWriter {
-    object: Arc<StoreObject>,
-    control: Control,
+    // First: it ends the put, which a context that goes with its last store would wait for.
     writing: Turn<Writing>,
+    control: Control,
+    object: Arc<StoreObject>,
 }
 
 /// The way to a put that runs on the context's threads.

@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::error::refused;
 
 /// How often more it is tried where others replace the same file.
-const MORE_ATTEMPTS: usize = 4;
+const MORE_ATTEMPTS: usize = 16;
 
 impl Connection {
     /// Gives a file a name. Where the server does not replace the file that has it, that is deleted first: for a moment nothing stands

@@ -18,8 +18,8 @@ const HEAD: &str = "<!-- Written by crates/mlflow-artifacts/tests/options.rs fro
 
 # Options
 
-What can be set for each store: in code, with `--option NAME=VALUE` on the command line, in the query of the URI (never what is
-secret), or by environment variables; the first of these that sets one wins, and of several variables the first.
+What can be set for each store: in code, with `--option NAME=VALUE` on the command line, in the query of the URI (`context`,
+`connections`, `fsync` and `implicit_tls` alone), or by environment variables; the first of these that sets one wins, and of several variables the first.
 `mlflow-artifacts schemes --keys SCHEME` prints those of one store.
 
 | Schemes | Option | Variables | Default | Effect | Secret |

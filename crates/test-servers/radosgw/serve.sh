@@ -35,7 +35,7 @@ admin socket = $directory/run/\$name.asok
 log file = $directory/log/\$name.log
 mon data = $directory/mon
 osd data = $directory/osd
-rgw frontends = beast endpoint=127.0.0.1:$port
+rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw dns name = localhost
 rgw crypt require ssl = false
 setuser match path =

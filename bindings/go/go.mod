@@ -1,0 +1,3 @@
+module mlflowartifacts
+
+go 1.19

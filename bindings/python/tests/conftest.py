@@ -1,0 +1,35 @@
+"""The stores that the tests run over."""
+
+import json
+import os
+import uuid
+
+import pytest
+
+from mlflow_artifacts import Store
+
+# Those behind servers: a list in JSON, from whoever started the servers and set the variables that open them (xtask/src/stores.rs).
+SERVED = {told["name"]: told["uri"] for told in json.loads(os.environ.get("MLFA_TEST_STORES", "[]"))}
+
+
+@pytest.fixture(params=["memory", "local"])
+def store(request, tmp_path):
+    with Store("memory:" if request.param == "memory" else str(tmp_path / "store")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["file", *SERVED])
+def store_uri(request, tmp_path):
+    """An empty place on a store of each kind that MLflow names by a URI."""
+    return f"file://{tmp_path}/store" if request.param == "file" else f"{SERVED[request.param]}/{uuid.uuid4()}"
+
+
+@pytest.fixture
+def store_url(store_uri):
+    """The same as it is typed into pandas: schemes that fsspec knows of others are told apart."""
+    return store_uri if store_uri.startswith("artifactory:") else f"artifacts+{store_uri}"
+
+
+def content(directory):
+    """What the files below a local directory contain, by their paths."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

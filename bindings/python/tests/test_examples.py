@@ -1,0 +1,29 @@
+"""The examples do what they say."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from mlflow_artifacts import Store
+
+EXAMPLES = pathlib.Path(__file__).parents[3] / "examples" / "python"
+
+
+def run(name, *arguments, **environment):
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_tables(store_url):
+    assert run("read_tables.py", store_url) == ["100 epochs, the last loss is 0.01"]
+
+
+def test_asyncio(store_uri, tmp_path):
+    for number in range(50):
+        Store(str(tmp_path / "source")).put(f"{number % 3}/{number}", b"1" * number)
+    assert run("copy_with_asyncio.py", str(tmp_path / "source"), store_uri) == [f"copied 50 files, {sum(range(50))} bytes"]
+    with Store(store_uri) as copied:
+        assert copied.get("2/47") == b"1" * 47
