@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Why a task failed, for a person to read.
 #[derive(Debug)]
@@ -96,6 +97,25 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     }
     let errors = String::from_utf8_lossy(&output.stderr);
     fail(format!("{} from: {}\n{printed}{errors}", output.status, shown(command)))
+}
+
+/// Runs jobs, as many at a time as there are processors. After the first failure, which is answered, no other is begun.
+pub(crate) fn side_by_side<T: Sync>(jobs: &[T], run: impl Fn(&T) -> Outcome + Sync) -> Outcome {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(failure) = run(job) {
+                next.store(jobs.len(), Ordering::Relaxed);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    };
+    let processors = std::thread::available_parallelism()?.get();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| fail("a job panicked")))
+    })
 }
 
 /// The first line that a program prints which goes on running, without its end: where it listens, for example.

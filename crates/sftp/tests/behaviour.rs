@@ -121,7 +121,7 @@ async fn who_hangs_up_on_a_password_is_not_given_it_again() {
     for (method, way) in
         [(MethodKind::Password, "the password"), (MethodKind::KeyboardInteractive, "when asked for it")]
     {
-        let server = HangingUp::start(method).await;
+        let server = HangingUp::start(method);
         let config = server.host.config().with("password", "canary").with("retries", "2");
         let error = open(&server.host.uri(), &config).unwrap().describe().await.unwrap_err();
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthenticated, Retry::Never), "{error}");

@@ -158,7 +158,7 @@ async fn who_waits_in_a_row_for_a_dead_host_does_not_wait_for_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_used_on_a_runtime_that_shuts_down() {
-    let server = Scripted::start(|_| None).await;
+    let server = Scripted::start(|_| None);
     let uri = ArtifactUri::parse(&server.uri()).unwrap();
     let sftp = SftpServer::new(&uri, &server.config().resolve(&uri, KEYS).unwrap()).unwrap();
     let read = || sftp.read("/root/a.txt", Box::new(|entry| Ok(0..entry.size)));

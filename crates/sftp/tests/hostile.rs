@@ -26,7 +26,7 @@ fn path(text: &str) -> ArtifactPath {
 
 /// Reads a file of a server with this script.
 async fn read(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Result<String> {
-    let server = Scripted::start(script).await;
+    let server = Scripted::start(script);
     let store = open(&server.uri(), &server.config().with("read_timeout", "1").with("connect_timeout", "1"))?;
     let content = store.get_bytes(&path("a.txt")).await?;
     Ok(String::from_utf8_lossy(&content).into_owned())
@@ -34,7 +34,7 @@ async fn read(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static
 
 /// Lists a directory of a server with this script, and everything below it.
 async fn list(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Result<Vec<String>> {
-    let server = Scripted::start(script).await;
+    let server = Scripted::start(script);
     let store = open(&server.uri(), &server.config())?;
     let found = store.list_all(&ArtifactPath::root(), ListOptions { recursive: true }).await?;
     Ok(found.iter().map(|meta| meta.path.to_string()).collect())
@@ -84,7 +84,7 @@ async fn names_that_are_too_long_for_a_path_are_left_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_opened_for_nobody_is_closed() {
-    let server = Scripted::start(|_| None).await;
+    let server = Scripted::start(|_| None);
     let uri = ArtifactUri::parse(&server.uri()).unwrap();
     let sftp = SftpServer::new(&uri, &server.config().resolve(&uri, KEYS).unwrap()).unwrap();
     sftp.stat("/root").await.unwrap();

@@ -22,7 +22,7 @@ async fn put(
     mode: PutMode,
     script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static,
 ) -> (Result<u64>, Vec<String>) {
-    let server = Scripted::start(script).await;
+    let server = Scripted::start(script);
     let store = open(&server.uri(), &server.config().with("retries", "1")).unwrap();
     let options = PutOptions { mode, ..PutOptions::default() };
     let outcome = store.put(&ArtifactPath::parse("a.txt").unwrap(), CONTENT.into(), options).await;

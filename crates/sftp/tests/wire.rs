@@ -150,8 +150,7 @@ async fn files_are_flushed_where_that_is_set() {
         let server = Scripted::start(|asked| {
             let version = || [&3_u32.to_be_bytes()[..], &string("fsync@openssh.com"), &string("1")].concat();
             (asked.kind == kind::INIT).then(|| packet(kind::VERSION, &version()))
-        })
-        .await;
+        });
         for config in [
             server.config().with("fsync", fsync),
             server.config().with_env([("MLFLOW_ARTIFACTS_SFTP_FSYNC", fsync)].into_iter().collect()),
@@ -175,8 +174,7 @@ async fn no_more_connections_are_made_than_are_set() {
                 std::thread::sleep(Duration::from_millis(20));
             }
             None
-        })
-        .await;
+        });
         let store = open(&server.uri(), &server.config().with("connections", connections.to_string()));
         let store = store.unwrap();
         let paths: Vec<_> = (0..60).map(|number| path(&format!("{number}.txt"))).collect();
@@ -197,8 +195,7 @@ async fn a_connection_that_is_dead_is_noticed_by_its_silence() {
             std::thread::sleep(DEAD);
         }
         None
-    })
-    .await;
+    });
     let store = open(&server.uri(), &server.config().with("keepalive", "1")).unwrap();
     let begin = Instant::now();
     let error = store.get_bytes(&path("a.txt")).await.unwrap_err();
@@ -213,8 +210,7 @@ async fn what_passes_is_tried_again_as_often_as_is_set() {
         let server = Scripted::start(move |asked| {
             let is_lost = asked.kind == kind::OPEN && opened.fetch_add(1, Ordering::Relaxed) < 2;
             is_lost.then(|| asked.status(7))
-        })
-        .await;
+        });
         let config = server.config().with("retries", retries);
         let outcome = open(&server.uri(), &config).unwrap().get_bytes(&path("a.txt")).await;
         assert_eq!(outcome.is_ok(), succeeds, "{outcome:?}");

@@ -16,9 +16,9 @@ pub(crate) struct HangingUp {
 
 impl HangingUp {
     /// One that takes passwords by this method.
-    pub(crate) async fn start(method: MethodKind) -> Self {
+    pub(crate) fn start(method: MethodKind) -> Self {
         let given = Arc::default();
-        let host = Host::start(&[method], Login { given: Arc::clone(&given) }).await;
+        let host = Host::start(&[method], Login { given: Arc::clone(&given) });
         HangingUp { host, given }
     }
 

@@ -12,7 +12,7 @@ use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session, run_
 use russh::{Channel, ChannelId, MethodKind};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::runtime::{Builder, Runtime};
 
 /// Types of packets (draft-ietf-secsh-filexfer-02, section 3).
 pub(crate) mod kind {
@@ -123,35 +123,39 @@ type Script = dyn Fn(&Asked) -> Option<Vec<u8>> + Send + Sync;
 pub(crate) struct Host {
     address: SocketAddr,
     directory: TempDir,
-    accepting: AbortHandle,
+    /// Threads of its own: a script that sleeps must not hold up the client's tasks.
+    runtime: Option<Runtime>,
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.runtime.take().map(Runtime::shutdown_background);
     }
 }
 
 impl Host {
     /// Everybody who comes gets a copy of `handler`, and may log in by `methods`.
-    pub(crate) async fn start<H>(methods: &[MethodKind], handler: H) -> Self
+    pub(crate) fn start<H>(methods: &[MethodKind], handler: H) -> Self
     where
         H: Handler<Error = russh::Error> + Clone + Send + 'static,
     {
         let key = PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&[7; 32])), "").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let line = format!("127.0.0.1 {}\n", key.public_key().to_openssh().unwrap());
         std::fs::write(directory.path().join("known_hosts"), line).unwrap();
         let config = Arc::new(Config { keys: vec![key], methods: methods.into(), ..Config::default() });
-        let accepting = tokio::spawn(async move {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
             while let Ok((stream, _)) = listener.accept().await {
                 let session = run_stream(Arc::clone(&config), stream, handler.clone());
                 tokio::spawn(async move { session.await?.await });
             }
         });
-        Host { address, directory, accepting: accepting.abort_handle() }
+        Host { address, directory, runtime: Some(runtime) }
     }
 
     /// The URI of a directory of its.
@@ -176,10 +180,10 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    pub(crate) async fn start(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let (script, asked): (Arc<Script>, _) = (Arc::new(script), Arc::default());
         let answering = Answering { script, asked: Arc::clone(&asked), arrived: Vec::new() };
-        Scripted { host: Host::start(&[MethodKind::None], answering).await, asked }
+        Scripted { host: Host::start(&[MethodKind::None], answering), asked }
     }
 
     /// The URI of a directory of its.
