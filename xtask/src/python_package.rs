@@ -16,6 +16,7 @@ const MINORS: std::ops::RangeInclusive<u32> = 9..=15;
 const ALONE: &[&str] =
     &["tests/test_store.py", "tests/test_files.py", "tests/test_aio.py", "tests/test_processes.py"];
 const PLUGIN: &[&str] = &["tests/test_plugin.py"];
+const WITHOUT_MLFLOW: &str = "requirements-alone.txt";
 
 /// Builds what the package contains, and prints where it is: the library, and the header as cffi reads it. The package's own build asks for this.
 pub(crate) fn inputs() -> Outcome {
@@ -54,10 +55,8 @@ pub(crate) fn run_tests() -> Outcome<usize> {
     let wheel = wheel()?;
     let mut passed = check_sources()?;
     passed += test_everything(&wheel)?;
-    let found = interpreters();
-    let newest = found.last().map_or(0, |(minor, _)| *minor);
-    for (minor, interpreter) in found {
-        passed += test_version(&wheel, minor, newest, &interpreter)?;
+    for version in Version::all() {
+        passed += version.test(&wheel)?;
     }
     Ok(passed)
 }
@@ -84,19 +83,49 @@ fn test_everything(wheel: &Path) -> Outcome<usize> {
     pytest("everything", &mut tests)
 }
 
-/// The wheel, installed into an empty environment of one version of Python: with the last `MLflow` 2 where that is the oldest version, with the
-/// newest `MLflow` 3 where it is the newest, else without any.
-fn test_version(wheel: &Path, minor: u32, newest: u32, interpreter: &Path) -> Outcome<usize> {
-    let (requirements, tests) = match minor {
-        9 => ("requirements-mlflow-2.txt", [ALONE, PLUGIN].concat()),
-        minor if minor == newest => ("requirements-mlflow-3.txt", [ALONE, PLUGIN].concat()),
-        _ => ("requirements-alone.txt", ALONE.to_vec()),
-    };
-    let requirements = format!("{PACKAGE}/tests/{requirements}");
-    let python =
-        tools::install_python(interpreter, None, &format!("python3.{minor}-venv"), &[&requirements])?;
-    run(command(&python, ["-m", "pip", "install", "--quiet", "--force-reinstall"]).arg(wheel))?;
-    pytest(&format!("Python 3.{minor}"), command(&python, ["-m", "pytest"]).args(tests))
+/// A version of Python at hand, and what its environment has: the last `MLflow` 2 where it is the oldest version, the newest `MLflow` 3 where
+/// it is the newest, else none.
+struct Version {
+    minor: u32,
+    interpreter: PathBuf,
+    requirements: &'static str,
+}
+
+impl Version {
+    fn all() -> Vec<Version> {
+        let found = interpreters();
+        let newest = found.last().map_or(0, |(minor, _)| *minor);
+        let version = |(minor, interpreter)| {
+            let requirements = match minor {
+                9 => "requirements-mlflow-2.txt",
+                minor if minor == newest => "requirements-mlflow-3.txt",
+                _ => WITHOUT_MLFLOW,
+            };
+            Version { minor, interpreter, requirements }
+        };
+        found.into_iter().map(version).collect()
+    }
+
+    /// The Python of its environment, without the wheel.
+    fn environment(&self) -> Outcome<PathBuf> {
+        let requirements = format!("{PACKAGE}/tests/{}", self.requirements);
+        let name = format!("python3.{}-venv", self.minor);
+        tools::install_python(&self.interpreter, None, &name, &[&requirements])
+    }
+
+    /// Installs the wheel into the environment, and runs the tests that it has what is needed for.
+    fn test(&self, wheel: &Path) -> Outcome<usize> {
+        let python = self.environment()?;
+        run(command(&python, ["-m", "pip", "install", "--quiet", "--force-reinstall"]).arg(wheel))?;
+        let plugin = if self.requirements == WITHOUT_MLFLOW { &[] } else { PLUGIN };
+        let tests = [ALONE, plugin].concat();
+        pytest(&format!("Python 3.{}", self.minor), command(&python, ["-m", "pytest"]).args(tests))
+    }
+}
+
+/// Makes the environments of all versions.
+pub(crate) fn environments() -> Outcome {
+    Version::all().iter().try_for_each(|version| version.environment().map(drop))
 }
 
 /// Runs tests; answers how many passed. One that is skipped is a failure.

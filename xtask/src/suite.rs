@@ -46,6 +46,8 @@ pub(crate) fn run_from(from: Option<&str>) -> Outcome {
         Some(Some(first)) => first,
         Some(None) => return fail(format!("there is no such step: they are {}", names.join(", "))),
     };
+    // Fetched while the first steps compile. Whoever needs one waits for it, and tells why it cannot be made.
+    std::thread::spawn(|| tools::python_with_clients().and_then(|_| python_package::environments()));
     let mut passed = 0;
     for (name, step) in &STEPS[first..] {
         println!("\n=== {name}");

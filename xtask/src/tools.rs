@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::process::{Outcome, cargo, command, fail, output, run};
 use crate::{root, target};
@@ -118,6 +119,9 @@ pub(crate) fn install_python(
     name: &str,
     requirements: &[&str],
 ) -> Outcome<PathBuf> {
+    // One at a time: who needs an environment waits for `suite`, which makes them all ahead of the steps.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let environment = target().join(name);
     let python = environment.join("bin/python");
     let requirements: Vec<_> = requirements.iter().map(|file| root().join(file)).collect();
