@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use log::LevelFilter;
 use mlflow_artifacts::{Properties, TransferOptions, Verify};
+use mlflow_artifacts_server::ServerOptions;
 
 /// List, copy, print, write and remove MLflow artifacts, in every store.
 #[derive(Parser)]
@@ -80,6 +84,8 @@ pub(crate) enum Command {
     },
     /// Try out whether a store can be used, step by step, and say what to fix if it cannot.
     Doctor(DoctorArguments),
+    /// Serve a store by MLflow's REST API for artifacts, as `mlflow server --artifacts-only` does.
+    Serve(Box<ServeArguments>),
     /// Show the known URI schemes, or the options of one.
     Schemes {
         /// Show the options of the stores of this scheme.
@@ -236,6 +242,134 @@ directory that is not there is made by this, and stays. --read-only writes nothi
 
 It waits for seconds where a transfer would wait for minutes, unless the options say how long. The exit code is that of the \
 first step that failed; 0 means that everything works.";
+
+/// `serve`
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[derive(Args)]
+#[command(after_help = SERVE_AFTER_HELP)]
+pub(crate) struct ServeArguments {
+    /// The store that is served: a URI or a local path.
+    #[arg(
+        long = "artifacts-destination",
+        value_name = "URI",
+        env = "MLFLOW_ARTIFACTS_DESTINATION",
+        hide_env_values = true,
+        default_value = "./mlartifacts"
+    )]
+    pub(crate) destination: OsString,
+    /// The address to listen on.
+    #[arg(long, env = "MLFLOW_HOST", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// The port to listen on; 0 for one that is free.
+    #[arg(long, env = "MLFLOW_PORT", default_value_t = 5000)]
+    pub(crate) port: u16,
+    /// What stands before the path of every route, such as /mlflow.
+    #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", default_value = "")]
+    static_prefix: String,
+    /// The values of the Host header that are answered, with * as wildcard [default: this machine and private networks].
+    #[arg(long, value_name = "HOSTS", env = "MLFLOW_SERVER_ALLOWED_HOSTS", value_delimiter = ',')]
+    allowed_hosts: Vec<String>,
+    /// The origins whose pages may change something, with * as wildcard, beside those of this machine.
+    #[arg(long, value_name = "ORIGINS", env = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", value_delimiter = ',')]
+    cors_allowed_origins: Vec<String>,
+    /// The X-Frame-Options of every answer; NONE for none.
+    #[arg(long, value_name = "OPTION", env = "MLFLOW_SERVER_X_FRAME_OPTIONS", default_value = "SAMEORIGIN")]
+    x_frame_options: String,
+    /// Look at neither hosts nor origins.
+    #[arg(long, env = "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", value_parser = BoolishValueParser::new())]
+    disable_security_middleware: bool,
+    /// Hand out signed requests for content, and pass none through this server.
+    #[arg(long, env = "MLFLOW_ARTIFACTS_PRESIGNED_ONLY", value_parser = BoolishValueParser::new())]
+    artifacts_presigned_only: bool,
+    /// Tell clients to send large files in parts to the store themselves, where it signs requests for them.
+    #[arg(long, env = "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", value_parser = BoolishValueParser::new())]
+    multipart_upload: bool,
+    /// Tell clients to fetch large files from the store themselves, where it signs requests for them.
+    #[arg(long, env = "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", value_parser = BoolishValueParser::new())]
+    multipart_download: bool,
+    /// How long a signed request for a download is good.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=604_800)
+    )]
+    presigned_expiry: u64,
+    /// Give each workspace artifacts of its own.
+    #[arg(long, env = "MLFLOW_ENABLE_WORKSPACES", value_parser = BoolishValueParser::new())]
+    enable_workspaces: bool,
+    /// Speak TLS with the certificate in this PEM file, followed by those that signed it.
+    #[arg(long, value_name = "FILE", requires = "ssl_keyfile")]
+    ssl_certfile: Option<PathBuf>,
+    /// The key that the certificate belongs to, in a PEM file.
+    #[arg(long, value_name = "FILE", requires = "ssl_certfile")]
+    ssl_keyfile: Option<PathBuf>,
+    /// Connections at once; who comes then waits.
+    #[arg(long, value_name = "N", default_value_t = Count(ServerOptions::default().max_connections))]
+    max_connections: Count,
+    /// Content of uploads held in memory at once, over all connections.
+    #[arg(long, value_name = "BYTES", default_value_t = Size(ServerOptions::default().upload_memory as u64))]
+    upload_memory: Size,
+    /// Listen on an address that other machines reach, although nobody is asked who they are.
+    #[arg(long)]
+    pub(crate) allow_unauthenticated: bool,
+    /// What is logged: ERROR, WARN, INFO, DEBUG or TRACE.
+    #[arg(long, value_name = "LEVEL", env = "MLFLOW_LOGGING_LEVEL", default_value = "INFO", value_parser = level)]
+    log_level: LevelFilter,
+}
+
+const SERVE_AFTER_HELP: &str = "\
+A client finds the server by its URL: with MLFLOW_TRACKING_URI=http://127.0.0.1:5000 artifacts of mlflow-artifacts:/ are here; a \
+tracking server sends its clients here with --default-artifact-root mlflow-artifacts://127.0.0.1:5000/.
+
+Examples:
+  mlflow-artifacts serve --artifacts-destination s3://bucket/mlflow
+  mlflow-artifacts serve --artifacts-destination artifactory://art.example/artifactory/ml-models --port 5001";
+
+impl ServeArguments {
+    pub(crate) fn options(&self) -> ServerOptions {
+        ServerOptions {
+            static_prefix: self.static_prefix.clone(),
+            allowed_hosts: trimmed(&self.allowed_hosts),
+            cors_allowed_origins: trimmed(&self.cors_allowed_origins),
+            x_frame_options: self.x_frame_options.clone(),
+            disable_security: self.disable_security_middleware,
+            multipart_upload: self.multipart_upload,
+            multipart_download: self.multipart_download,
+            presigned_only: self.artifacts_presigned_only,
+            presigned_expiry: Duration::from_secs(self.presigned_expiry),
+            workspaces: self.enable_workspaces,
+            max_connections: self.max_connections.0,
+            upload_memory: usize::try_from(self.upload_memory.0).unwrap_or(usize::MAX),
+            ..ServerOptions::default()
+        }
+    }
+
+    /// The files of the certificate and its key.
+    pub(crate) fn tls(&self) -> Option<(&Path, &Path)> {
+        self.ssl_certfile.as_deref().zip(self.ssl_keyfile.as_deref())
+    }
+
+    pub(crate) fn level(&self) -> LevelFilter {
+        self.log_level
+    }
+}
+
+/// What stands between commas, which people write with spaces.
+fn trimmed(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
+/// A level as Python names it, or Rust.
+fn level(text: &str) -> Result<LevelFilter, &'static str> {
+    match text.to_ascii_uppercase().as_str() {
+        "CRITICAL" | "FATAL" => Ok(LevelFilter::Error),
+        "WARNING" => Ok(LevelFilter::Warn),
+        "NOTSET" => Ok(LevelFilter::Trace),
+        other => other.parse().map_err(|_| "give ERROR, WARN, INFO, DEBUG or TRACE"),
+    }
+}
 
 /// A number of things, at least one.
 #[derive(Clone, Copy)]

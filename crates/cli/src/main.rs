@@ -6,7 +6,7 @@
 //! | `location` | from an argument to a store and a path in it |
 //! | `session` | what all commands share: engine, options, interrupt |
 //! | `commands` | one module for each command |
-//! | `output`, `progress` | what is written where |
+//! | `output`, `progress`, `logging` | what is written where |
 //! | `exit`, `interrupt` | how it ends |
 
 mod args;
@@ -14,6 +14,7 @@ mod commands;
 mod exit;
 mod interrupt;
 mod location;
+mod logging;
 mod output;
 mod progress;
 mod session;

@@ -8,6 +8,7 @@ mod list;
 mod put;
 mod remove;
 mod schemes;
+mod serve;
 mod stat;
 
 use crate::args::{Arguments, Command};
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Rm { recursive, location } => session.wait(remove::run(&session, &location, recursive)),
         Command::Stat { json, location } => session.wait(stat::run(&session, &location, json)),
         Command::Doctor(arguments) => session.wait(doctor::run(&session, &arguments)),
+        Command::Serve(arguments) => session.wait(serve::run(&session, &arguments)),
         Command::Schemes { keys, json } => schemes::run(session.registry(), keys.as_deref(), json),
         Command::Completions { shell } => completions::run(shell),
     }

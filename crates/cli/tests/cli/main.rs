@@ -8,4 +8,5 @@ mod confinement;
 mod doctor;
 mod failures;
 mod interrupt;
+mod serve;
 mod support;

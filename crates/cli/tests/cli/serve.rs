@@ -1,0 +1,238 @@
+//! `serve`: how it starts, what it refuses to start with, and what remains when it or its client is killed.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+use std::time::Duration;
+
+use artifactory_emulator::{Emulator, RepositoryKind};
+use tokio::runtime::Runtime;
+
+use crate::support::{Scratch, send, wait_until};
+
+const ARTIFACTS: &str = "/api/2.0/mlflow-artifacts/artifacts";
+
+/// A server as a process of its own. It is killed when this is dropped.
+struct Serving {
+    process: Child,
+    address: SocketAddr,
+    errors: BufReader<ChildStderr>,
+}
+
+impl Serving {
+    fn start(scratch: &Scratch, destination: &str, environment: &[(&str, &str)], more: &[&str]) -> Self {
+        let arguments = ["serve", "--port", "0", "--artifacts-destination", destination];
+        let mut command = scratch.command(&[&arguments, more].concat());
+        command.envs(environment.iter().copied()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut errors = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        let address = line.trim_end().rsplit("http://").next().unwrap().parse();
+        Serving { process, address: address.unwrap_or_else(|_| panic!("it said {line:?}")), errors }
+    }
+
+    /// The status and the body of the answer.
+    fn ask(&self, method: &str, target: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
+        (status, answer.split_off(end + 4))
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // They fail only for a process that has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn it_serves_until_it_is_told_to_stop() {
+    let scratch = Scratch::new();
+    let mut serving = Serving::start(&scratch, "store", &[], &[]);
+    assert_eq!(serving.ask("PUT", &format!("{ARTIFACTS}/1/a%23b"), b"content"), (200, Vec::new()));
+    assert_eq!(serving.ask("GET", &format!("{ARTIFACTS}/1/a%23b"), b""), (200, b"content".to_vec()));
+    assert_eq!(fs::read(scratch.path("store/1/a#b")).unwrap(), b"content");
+    send(&serving.process, "TERM");
+    wait_until("it has stopped", || serving.process.try_wait().unwrap().is_some());
+    assert_eq!(serving.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_it_cannot_start_with_is_told() {
+    let scratch = Scratch::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    scratch.write("cert.pem", "no certificate");
+    for (arguments, code, messages) in [
+        (&["--artifacts-destination", "hdfs://host/x"][..], 2, &["hdfs", "known are: "][..]),
+        (&["--artifacts-destination", ""], 2, &[]),
+        (&["--artifacts-destination", "artifactory://user:canary@host:port/x"], 2, &["port"]),
+        (&["--artifacts-destination", "file:///srv?fsync=sometimes"], 2, &["fsync"]),
+        (&["--port", &port], 1, &["cannot listen on 127.0.0.1", "--port"]),
+        (&["--host", "0.0.0.0"], 2, &["other machines", "--allow-unauthenticated"]),
+        (&["--host", "::"], 2, &["other machines"]),
+        (&["--host", "host.invalid"], 2, &["host.invalid", "--host"]),
+        (&["--static-prefix", "mlflow"], 2, &["slash"]),
+        (&["--artifacts-presigned-only"], 2, &["sign"]),
+        (&["--ssl-certfile", "cert.pem", "--ssl-keyfile", "cert.pem"], 2, &["cert.pem"]),
+        (&["--ssl-certfile", "cert.pem"], 2, &[]),
+        (&["--port", "70000"], 2, &[]),
+        (&["--log-level", "LOUD"], 2, &["ERROR"]),
+    ] {
+        let finished = scratch.run(&[&["serve"], arguments].concat());
+        assert_eq!(finished.code, Some(code), "{arguments:?}: {finished:?}");
+        assert!(!finished.errors.contains("canary") && !finished.errors.is_empty(), "{finished:?}");
+        for message in messages {
+            assert!(finished.errors.contains(message), "{message:?} is not in {}", finished.errors);
+        }
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_told_of_and_comes_back() {
+    let (scratch, runtime) = (Scratch::new(), Runtime::new().unwrap());
+    let builder = Emulator::builder().token("canary-token").repository("repo", RepositoryKind::Local);
+    let mut emulator = runtime.block_on(builder.start()).unwrap();
+    runtime.block_on(emulator.stop());
+    let destination = format!("artifactory://{}/artifactory/repo/x", emulator.address());
+    let environment = [("ARTIFACTORY_NO_SSL", "true"), ("ARTIFACTORY_AUTH_TOKEN", "canary-token")];
+    let serving = Serving::start(&scratch, &destination, &environment, &["--option", "retries=0"]);
+    assert_eq!(serving.ask("GET", "/health", b""), (200, b"OK".to_vec()));
+    for target in ["/health?detail", &format!("{ARTIFACTS}/a")] {
+        let (status, body) = serving.ask("GET", target, b"");
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(status, 503, "{target}: {body}");
+        assert!(!body.contains("canary") && !body.contains("/repo"), "{body}");
+    }
+    runtime.block_on(emulator.restart()).unwrap();
+    assert_eq!(serving.ask("GET", "/health?detail", b"").0, 200);
+    assert_eq!(serving.ask("PUT", &format!("{ARTIFACTS}/a"), b"content").0, 200);
+    assert_eq!(serving.ask("GET", &format!("{ARTIFACTS}/a"), b""), (200, b"content".to_vec()));
+}
+
+/// What an upload number `number` has, so that half of it, or a mixture, is told from it.
+fn content(number: u32) -> Vec<u8> {
+    let size = 1 << (10 + number % 12);
+    number.to_le_bytes().repeat(size)
+}
+
+/// Every file that is visible is whole. Answers how many there are.
+fn assert_whole(scratch: &Scratch) -> usize {
+    let entries = fs::read_dir(scratch.path("store/run")).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let visible = paths.filter(|path| !is_hidden(path));
+    visible
+        .map(|path| {
+            let found = fs::read(&path).unwrap();
+            let number = found[..4].try_into().map(u32::from_le_bytes).unwrap();
+            assert!(found == content(number), "{} has {} bytes of {number}", path.display(), found.len());
+        })
+        .count()
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// An upload to one of a few names that is given up, with a reset, after so long.
+fn upload_for(address: SocketAddr, number: u32, patience: Duration) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_write_timeout(Some(patience)).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
+    let body = content(number);
+    let head = format!(
+        "PUT {ARTIFACTS}/run/{} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        number % 7,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    for piece in body.chunks(100_000) {
+        stream.write_all(piece).ok()?;
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).ok()?;
+    String::from_utf8_lossy(&answer[9..]).parse().ok()
+}
+
+/// A number of milliseconds up to `most`, another one each time.
+fn moment(round: u32, most: u64) -> Duration {
+    let scattered = u64::from(round).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    Duration::from_micros(scattered % (most * 1000))
+}
+
+#[test]
+fn a_server_that_is_killed_at_any_moment_shows_no_half_of_anything() {
+    let scratch = Scratch::new();
+    let mut stored = 0;
+    for round in 0..200 {
+        let mut serving = Serving::start(&scratch, "store", &[], &[]);
+        let address = serving.address;
+        let clients: Vec<_> = (0..2)
+            .map(|client| {
+                let patience = Duration::from_secs(30);
+                std::thread::spawn(move || {
+                    let numbers = (0..).map(|turn| round * 1000 + client * 500 + turn);
+                    let uploads = numbers.map(|number| upload_for(address, number, patience));
+                    uploads.take_while(|answer| *answer == Some(200)).count()
+                })
+            })
+            .collect();
+        std::thread::sleep(moment(round, 60));
+        serving.kill();
+        stored += clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
+        assert_whole(&scratch);
+    }
+    assert!(stored > 0 && assert_whole(&scratch) > 0, "nothing was ever stored");
+}
+
+#[test]
+fn a_client_that_is_killed_at_any_moment_leaves_no_half_of_anything() {
+    let scratch = Scratch::new();
+    let serving = Serving::start(&scratch, "store", &[], &[]);
+    for number in 0..200 {
+        upload_for(serving.address, number, moment(number, 20).max(Duration::from_micros(1)));
+        assert_whole(&scratch);
+    }
+    wait_until("what was given up is gone", || {
+        let hidden =
+            |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        !tree(&scratch.path("store")).keys().any(|path| hidden(path))
+    });
+    assert!(assert_whole(&scratch) > 0);
+    assert_eq!(serving.ask("GET", "/health", b"").0, 200);
+}
+
+#[test]
+fn the_log_says_what_failed_in_one_line() {
+    let scratch = Scratch::new();
+    let mut serving = Serving::start(&scratch, "store", &[], &[]);
+    assert_eq!(serving.ask("GET", &format!("{ARTIFACTS}/absent%1B%5B2J"), b"").0, 400);
+    assert_eq!(serving.ask("GET", &format!("{ARTIFACTS}/absent"), b"").0, 404);
+    for expected in [
+        r#" INFO "absent\u{1b}[2J": not an artifact path"#,
+        r#" INFO get "absent": there is no such artifact"#,
+    ] {
+        let mut line = String::new();
+        serving.errors.read_line(&mut line).unwrap();
+        assert!(line.contains(expected), "{line}");
+        assert!(!line.trim_end().contains(char::is_control));
+    }
+}

@@ -1,0 +1,61 @@
+//! What the server says of itself.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::TryStreamExt as _;
+use mlflow_artifacts_core::{ArtifactPath, ListOptions};
+use serde_json::json;
+
+use crate::refusal::json as answer;
+use crate::routes::Shared;
+use crate::security::text;
+
+/// `GET /health`: that this process serves. With `?detail` whether its store can be reached, too.
+pub(crate) async fn health(State(server): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
+    let wants_detail = query.is_some_and(|query| query.split('&').any(|name| name.starts_with("detail")));
+    if !wants_detail {
+        return text(StatusCode::OK, "OK");
+    }
+    let scheme = &server.store.info().scheme;
+    // Not every store is asked whether its root is there; what stands in it, every one.
+    match server.store.list(&ArtifactPath::root(), ListOptions::default()).try_next().await {
+        Ok(_) => answer(&json!({"status": "ok", "store": scheme})),
+        Err(error) => {
+            log::error!("the store does not answer: {error}");
+            let detail = json!({
+                "status": "unavailable",
+                "store": scheme,
+                "error": error.kind().name(),
+                "message": error.message(),
+            });
+            (StatusCode::SERVICE_UNAVAILABLE, answer(&detail)).into_response()
+        }
+    }
+}
+
+/// `GET /version`
+pub(crate) async fn version() -> Response {
+    text(StatusCode::OK, env!("CARGO_PKG_VERSION"))
+}
+
+/// `GET /api/3.0/mlflow/server-info`: by what clients decide how to move content. It is told to everybody.
+pub(crate) async fn server_info(State(server): State<Arc<Shared>>) -> Response {
+    let options = &server.options;
+    answer(&json!({
+        "store_type": null,
+        "workspaces_enabled": options.workspaces,
+        "trace_archival_enabled": false,
+        "multipart_uploads_enabled": options.multipart_upload && server.signs_parts(),
+        "multipart_downloads_enabled": options.multipart_download && server.signs(),
+        "artifact_serving_enabled": true,
+        "presigned_upload_run_id_supported": false,
+        "presigned_upload_model_id_supported": false,
+        "model_artifact_presigned_downloads_supported": false,
+        "features_enabled": {"gateway": false, "scheduled_issue_detection": false},
+        "tracking_auth": null,
+        "artifacts_presigned_only": options.presigned_only,
+    }))
+}

@@ -1,0 +1,43 @@
+//! MLflow's artifact server over any store: the REST API of `mlflow server --artifacts-only`, streaming both ways.
+//!
+//! | Route below `/api/2.0` and `/ajax-api/2.0` | |
+//! |---|---|
+//! | `GET /mlflow-artifacts/artifacts?path=` | a directory's children, by their names |
+//! | `GET`, `HEAD`, `PUT`, `DELETE /mlflow-artifacts/artifacts/<path>` | a file; `DELETE` also a directory |
+//! | `POST /mlflow-artifacts/mpu/{create,complete,abort}/<directory>` | uploads in parts by signed requests |
+//! | `GET /mlflow-artifacts/presigned/<path>` | a signed request for a download |
+//!
+//! and `/health`, `/version`, `/api/3.0/mlflow/server-info`. What each takes and answers, and how it differs from MLflow's own, is in the
+//! README of this crate.
+//!
+//! A path is decoded once and refused if it leads out of the store in any spelling. Nothing is staged: an upload goes to the store as it
+//! arrives, and a client that goes away leaves nothing; the first byte of a download goes out when the store's comes in. What uploads
+//! hold in memory is bounded over all connections.
+//!
+//! ```
+//! use mlflow_artifacts_core::MemoryStore;
+//! use mlflow_artifacts_server::{Server, ServerOptions};
+//! use std::sync::Arc;
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::new(Arc::new(MemoryStore::new()), ServerOptions::default())?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+//! server.serve(listener, std::future::pending()).await;
+//! # Ok(()) }
+//! ```
+
+mod budget;
+mod content;
+mod download;
+mod info;
+mod multipart;
+mod options;
+mod path;
+mod refusal;
+mod routes;
+mod security;
+mod server;
+mod upload;
+mod workspace;
+
+pub use options::ServerOptions;
+pub use server::Server;

@@ -1,0 +1,66 @@
+//! How a server is set up.
+
+use std::time::Duration;
+
+/// How a server is set up. The names and defaults are those of `mlflow server`.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of MLflow's own")]
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Stands before the path of every route, such as `/mlflow`; empty for none. As on MLflow's server, artifacts are got and put
+    /// without it too. `MLFLOW_STATIC_PREFIX`.
+    pub static_prefix: String,
+    /// The values of `Host` that are answered, with `*` and `?` as wildcards; with none of them, what names this machine or one of a
+    /// private network. `MLFLOW_SERVER_ALLOWED_HOSTS`.
+    pub allowed_hosts: Vec<String>,
+    /// The origins whose pages may change something, with wildcards, beside those of this machine.
+    /// `MLFLOW_SERVER_CORS_ALLOWED_ORIGINS`.
+    pub cors_allowed_origins: Vec<String>,
+    /// `X-Frame-Options` of every answer; `NONE` for none. `MLFLOW_SERVER_X_FRAME_OPTIONS`.
+    pub x_frame_options: String,
+    /// Neither hosts nor origins are looked at. `MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE`.
+    pub disable_security: bool,
+    /// Clients are told that they may send large files in parts to where the store has signed requests for them.
+    /// `MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD`.
+    pub multipart_upload: bool,
+    /// Clients are told that they may fetch large files by signed requests. `MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD`.
+    pub multipart_download: bool,
+    /// Content goes by signed requests only, and never through this server. `MLFLOW_ARTIFACTS_PRESIGNED_ONLY`.
+    pub presigned_only: bool,
+    /// How long a signed request for a download is good. `MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS`.
+    pub presigned_expiry: Duration,
+    /// Each workspace has artifacts of its own, below `workspaces/`. `MLFLOW_ENABLE_WORKSPACES`.
+    pub workspaces: bool,
+    /// Connections at once. Who comes then waits until another one goes.
+    pub max_connections: usize,
+    /// How much content of uploads is held in memory at once, over all connections, in bytes. One upload more may hold what its
+    /// store needs.
+    pub upload_memory: usize,
+    /// How long a client may take for the head of a request, and say nothing between two.
+    pub header_timeout: Duration,
+    /// How long a client may say nothing within the body of a request.
+    pub body_timeout: Duration,
+    /// How long requests under way have when the server stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            static_prefix: String::new(),
+            allowed_hosts: Vec::new(),
+            cors_allowed_origins: Vec::new(),
+            x_frame_options: "SAMEORIGIN".to_owned(),
+            disable_security: false,
+            multipart_upload: false,
+            multipart_download: false,
+            presigned_only: false,
+            presigned_expiry: Duration::from_mins(5),
+            workspaces: false,
+            max_connections: 4096,
+            upload_memory: 64 << 20,
+            header_timeout: Duration::from_mins(1),
+            body_timeout: Duration::from_mins(2),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

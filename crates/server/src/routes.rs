@@ -1,0 +1,180 @@
+//! The routes of MLflow's artifact server (`mlflow/protos/mlflow_artifacts.proto`, `mlflow/server/artifact_router.py`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::header::{HeaderValue, SERVER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::{get, post};
+use futures_util::TryStreamExt as _;
+use mlflow_artifacts_core::{
+    ArtifactMeta, ArtifactPath, Capabilities, DeleteOptions, ErrorKind, ListOptions, SharedStore,
+};
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use crate::budget::Budget;
+use crate::path::{Requested, check_writable};
+use crate::refusal::{Code, Refusal, json as answer};
+use crate::security::Rules;
+use crate::{ServerOptions, download, info, multipart, security, upload, workspace};
+
+/// Every path stands below both: the second is for the web interface.
+const TWINS: [&str; 2] = ["/api", "/ajax-api"];
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: SharedStore,
+    pub(crate) options: ServerOptions,
+    pub(crate) budget: Budget,
+}
+
+impl Shared {
+    /// Where in the store an artifact of the request's workspace stands.
+    pub(crate) fn scoped(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<ArtifactPath, Refusal> {
+        workspace::scoped(workspace::of_request(self.options.workspaces, headers)?.as_deref(), path)
+    }
+
+    /// Refuses content that would pass through this server where it goes by signed requests only.
+    pub(crate) fn refuse_unless_proxied(&self) -> Result<(), Refusal> {
+        if !self.options.presigned_only {
+            return Ok(());
+        }
+        let message = "this server hands out signed requests for content and passes none through itself";
+        Err(Refusal::new(Code::PermissionDenied, message).with_field("artifacts_presigned_only", true))
+    }
+
+    /// Whether clients can fetch content by signed requests.
+    pub(crate) fn signs(&self) -> bool {
+        self.store.capabilities().contains(Capabilities::PRESIGN)
+    }
+
+    /// Whether clients can put parts by signed requests.
+    pub(crate) fn signs_parts(&self) -> bool {
+        let needed = Capabilities::PRESIGN | Capabilities::MULTIPART | Capabilities::RESUME_UPLOAD;
+        self.store.capabilities().contains(needed)
+    }
+}
+
+/// Everything that is served.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let rules = Arc::new(Rules::new(&shared.options));
+    let prefix = shared.options.static_prefix.clone();
+    let mut router = Router::new()
+        .route(&format!("{prefix}/health"), get(info::health))
+        .route(&format!("{prefix}/version"), get(info::version));
+    for twin in TWINS {
+        let below = format!("{prefix}{twin}/2.0/mlflow-artifacts");
+        router = router
+            .route(&format!("{prefix}{twin}/3.0/mlflow/server-info"), get(info::server_info))
+            .route(&format!("{below}/artifacts"), get(list))
+            .route(&format!("{below}/artifacts/"), artifact())
+            .route(&format!("{below}/artifacts/{{*path}}"), artifact())
+            .route(&format!("{below}/mpu/create/{{*directory}}"), post(multipart::create))
+            .route(&format!("{below}/mpu/complete/{{*directory}}"), post(multipart::complete))
+            .route(&format!("{below}/mpu/abort/{{*directory}}"), post(multipart::abort))
+            .route(&format!("{below}/presigned/{{*path}}"), get(multipart::presigned));
+        if !prefix.is_empty() {
+            // As on MLflow's server, which serves these two by themselves.
+            let path = format!("{twin}/2.0/mlflow-artifacts/artifacts/{{*path}}");
+            router = router.route(&path, get(download::get).put(upload::put));
+        }
+    }
+    let disable_security = shared.options.disable_security;
+    router = router.fallback(nothing).method_not_allowed_fallback(no_method);
+    let mut router = router.with_state(shared);
+    if !disable_security {
+        // The last is the outermost: what is refused is labelled too.
+        router = router
+            .layer(rules.cors())
+            .layer(from_fn_with_state(Arc::clone(&rules), security::guard))
+            .layer(from_fn_with_state(rules, security::label));
+    }
+    router.layer(map_response(sign))
+}
+
+fn artifact() -> axum::routing::MethodRouter<Arc<Shared>> {
+    get(download::get).head(download::head).put(upload::put).delete(delete)
+}
+
+/// Says who answers.
+async fn sign(mut response: Response) -> Response {
+    const NAME: &str = concat!("mlflow-artifacts/", env!("CARGO_PKG_VERSION"));
+    response.headers_mut().insert(SERVER, HeaderValue::from_static(NAME));
+    response
+}
+
+async fn nothing(request: Request) -> Refusal {
+    Refusal::new(Code::EndpointNotFound, format!("there is no {} here", request.uri().path()))
+}
+
+async fn no_method(request: Request) -> Refusal {
+    let message = format!("{} is no method of {}", request.method(), request.uri().path());
+    Refusal::invalid(message).with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// What follows a route in a URL's path, as it is written there.
+pub(crate) fn after<'a>(path: &'a str, route: &str) -> &'a str {
+    path.split_once(route).map_or("", |(_, rest)| rest)
+}
+
+/// `GET /mlflow-artifacts/artifacts?path=<directory>`
+async fn list(
+    State(server): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let query = query.unwrap_or_default();
+    let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
+    let wanted = wanted.map_or_else(String::new, |(_, path)| path.into_owned());
+    let directory = server.scoped(&headers, Requested::of_text(&wanted)?.path)?;
+    // By name: where a store has a file and a directory of one name, both are told.
+    let mut files = BTreeMap::new();
+    let mut listed = server.store.list(&directory, ListOptions::default());
+    while let Some(meta) = listed.try_next().await? {
+        let name = meta.path.file_name().unwrap_or_default().to_owned();
+        files.insert((name, meta.is_directory()), meta);
+    }
+    let files: Vec<_> = files.iter().map(|((name, _), meta)| entry(name, meta)).collect();
+    Ok(answer(&if files.is_empty() { json!({}) } else { json!({"files": files}) }))
+}
+
+/// An artifact of a listing, by its name alone.
+fn entry(name: &str, meta: &ArtifactMeta) -> Value {
+    let mut entry = Map::new();
+    entry.insert("path".to_owned(), name.into());
+    entry.insert("is_dir".to_owned(), meta.is_directory().into());
+    if !meta.is_directory() {
+        entry.insert("file_size".to_owned(), meta.size.into());
+    }
+    Value::Object(entry)
+}
+
+/// `DELETE /mlflow-artifacts/artifacts/<path>`
+async fn delete(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
+    let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/artifacts/"))?;
+    if requested.path.is_root() {
+        return Err(Refusal::invalid("Invalid path: all artifacts at once cannot be deleted"));
+    }
+    check_writable(&requested.path)?;
+    let path = server.scoped(request.headers(), requested.path)?;
+    if requested.is_directory && is_file(&server, &path).await? {
+        // No file has a slash at its end: nothing is there.
+        return Ok(answer(&json!({})));
+    }
+    server.store.delete(&path, DeleteOptions { recursive: true }).await?;
+    Ok(answer(&json!({})))
+}
+
+async fn is_file(server: &Shared, path: &ArtifactPath) -> Result<bool, Refusal> {
+    match server.store.stat(path).await {
+        Ok(meta) => Ok(!meta.is_directory()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

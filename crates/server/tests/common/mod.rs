@@ -1,0 +1,184 @@
+//! A server in this process, and requests that are written to its socket byte by byte.
+
+#![allow(clippy::unwrap_used, reason = "helpers outside the tests, which the lint does not see as test code")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mlflow_artifacts_core::SharedStore;
+use mlflow_artifacts_local::{Fsync, LocalStore};
+use mlflow_artifacts_server::{Server, ServerOptions};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The routes' beginning.
+pub(crate) const ARTIFACTS: &str = "/api/2.0/mlflow-artifacts/artifacts";
+
+/// A server on a free port, with threads of its own. It ends when this is dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    directory: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<Runtime>,
+    served: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Over a directory named `artifacts`, which other things stand beside.
+    pub(crate) fn start(options: ServerOptions) -> Self {
+        Running::with(options, |root| Arc::new(LocalStore::new(root, Fsync::default()).unwrap()))
+    }
+
+    pub(crate) fn with(options: ServerOptions, store: impl FnOnce(PathBuf) -> SharedStore) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::new(store(directory.path().join("artifacts")), options).unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = runtime.spawn(server.serve(listener, async move { drop(stopped.await) }));
+        Running { address, directory, stop: Some(stop), runtime: Some(runtime), served: Some(task) }
+    }
+
+    /// Where the artifacts are.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.path().join("artifacts")
+    }
+
+    /// What stands beside them.
+    pub(crate) fn beside(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends exactly these bytes on a connection of their own.
+    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        // The server may answer and hang up before it has read everything.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        Answer::parse(&answer)
+    }
+
+    /// A request with these headers and this body.
+    pub(crate) fn ask(&self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let mut request = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            request.push_str("Host: localhost\r\n");
+        }
+        for header in headers {
+            let _ = write!(request, "{header}\r\n");
+        }
+        if !body.is_empty() || method == "PUT" || method == "POST" {
+            let _ = write!(request, "Content-Length: {}\r\n", body.len());
+        }
+        request.push_str("\r\n");
+        self.raw(&[request.as_bytes(), body].concat())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", &format!("{ARTIFACTS}/{path}"), &[], b"")
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> Answer {
+        self.ask("PUT", &format!("{ARTIFACTS}/{path}"), &[], body)
+    }
+
+    /// Tells the server to stop, as a signal does.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) fn stopped(&mut self) {
+        let served = self.served.take().unwrap();
+        let runtime = self.runtime.as_ref().unwrap();
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, served).await }).unwrap().unwrap();
+    }
+
+    /// Every file below the root, hidden ones too.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.root()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                match entry.path() {
+                    path if path.is_dir() => directories.push(path),
+                    path => found.push(path.strip_prefix(self.root()).unwrap().display().to_string()),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Waits until something holds.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// 0 if nothing came.
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        let (head, body) = end.map_or((bytes, &b""[..]), |end| (&bytes[..end], &bytes[end + 4..]));
+        let head = String::from_utf8_lossy(head).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Answer { status, head, body: body.to_vec() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// MLflow's code of the error.
+    pub(crate) fn code(&self) -> String {
+        self.json()["error_code"].as_str().unwrap_or_default().to_owned()
+    }
+}
