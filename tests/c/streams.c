@@ -454,7 +454,7 @@ static void count_release(void *user) {
 /* So many were released: perhaps soon, where a thread of the library still has the last reference. */
 static void check_released(size_t expected) {
     const struct timespec moment = {0, 1000000};
-    for (int patience = 0; patience < 2000 && atomic_load(&released) < expected; patience++) {
+    for (int patience = 0; patience < 30000 && atomic_load(&released) < expected; patience++) {
         nanosleep(&moment, NULL);
     }
     CHECK(atomic_load(&released) == expected);
