@@ -94,8 +94,8 @@ int main(int argc, char **argv) {
             begun_before = wait;
         }
     }
-    printf("%d of %d uploads of %.0f ms cancelled, in %.1f ms at most (after %.1f ms), %d late\n", cancelled, count, upload,
-           longest, begun_before, late);
+    printf("%d of %d uploads of %.0f ms cancelled, in %.1f ms at most (after %.1f ms), %d late\n", cancelled, count,
+           upload, longest, begun_before, late);
     /* Under valgrind each may be too late. */
     CHECK(!is_plain || cancelled > 0);
     CHECK(!is_plain || late <= count / 10);

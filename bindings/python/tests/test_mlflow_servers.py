@@ -54,11 +54,12 @@ class Doubling(mlflow.pyfunc.PythonModel):
 
 def free_port():
     """Below those that the system gives to whoever asks for any: the server takes it some time after it was found."""
-    while True:
+    for _ in range(1000):
         port = random.randrange(20_000, 32_000)
         with socket.socket() as found, contextlib.suppress(OSError):
             found.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("no port is free")
 
 
 class Server:

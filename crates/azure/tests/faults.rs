@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::{
     Place, Reply, Server, URI, assert_error, header, open, path, place, refusal, secure, small_parts, token,
 };
+use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
     ArtifactStoreExt as _, ByteRange, CopyOptions, Deleted, ErrorKind, GetOptions, ListOptions, PartReceipt,
     PutBody, PutMode, PutOptions, Retry, SharedStore, StoreConfig, UploadOptions,

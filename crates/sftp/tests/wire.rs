@@ -183,15 +183,15 @@ async fn no_more_connections_are_made_than_are_set() {
             let contents = stream::iter(paths.iter().map(|path| store.get_bytes(path))).buffer_unordered(12);
             contents.try_collect::<Vec<_>>().await.unwrap();
         };
-        let begun = || server.asked().iter().filter(|asked| asked.kind == kind::INIT).count();
+        let made = || server.asked().iter().filter(|asked| asked.kind == kind::INIT).count();
         let begin = Instant::now();
         // Nobody waits for the others: they may come late.
-        while begun() < connections {
-            assert!(begin.elapsed() < Duration::from_mins(1), "{} of {connections}", begun());
+        while made() < connections {
+            assert!(begin.elapsed() < Duration::from_mins(1), "{} of {connections}", made());
             read_all().await;
         }
         read_all().await;
-        assert_eq!(begun(), connections);
+        assert_eq!(made(), connections);
     }
 }
 
