@@ -46,8 +46,8 @@ fn store(server: &OpenSsh, retries: &str) -> SharedStore {
     open(&uri(server, &server.root()), &config_with_key(server).with("retries", retries)).unwrap()
 }
 
-/// Waits until every client of the server, which has ended, has seen that and closed its socket.
-async fn until_nobody_is_connected_to(address: SocketAddr) {
+/// Whether a client's socket is open that is connected to the server, or was.
+fn somebody_is_connected_to(address: SocketAddr) -> bool {
     // TCP_ESTABLISHED and TCP_CLOSE_WAIT (Linux, include/net/tcp_states.h).
     const OPEN: [&str; 2] = ["01", "08"];
     let port = format!(":{:04X}", address.port());
@@ -56,13 +56,7 @@ async fn until_nobody_is_connected_to(address: SocketAddr) {
         let fields: Vec<_> = line.split_whitespace().take(4).collect();
         fields[2].ends_with(&port) && OPEN.contains(&fields[3])
     };
-    let begin = Instant::now();
-    while std::fs::read_to_string("/proc/self/net/tcp").unwrap().lines().skip(1).any(is_open) {
-        assert!(begin.elapsed() < Duration::from_secs(30), "its end is not noticed");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    // The rest of it goes a moment after the socket.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    std::fs::read_to_string("/proc/self/net/tcp").unwrap().lines().skip(1).any(is_open)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,10 +65,17 @@ async fn a_server_may_be_restarted_between_operations() {
     let store = store(&server, "0");
     store.put_bytes(&path("a"), "1".into()).await.unwrap();
     for _ in 0..3 {
+        assert!(somebody_is_connected_to(server.address()));
         server.stop();
         server.start_again();
         // Once the end is noticed, what was not sent yet goes to another connection without being repeated.
-        until_nobody_is_connected_to(server.address()).await;
+        let begin = Instant::now();
+        while somebody_is_connected_to(server.address()) {
+            assert!(begin.elapsed() < Duration::from_secs(30), "its end is not noticed");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The rest of it goes a moment after the socket.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(store.get_bytes(&path("a")).await.unwrap(), "1");
     }
 }
