@@ -71,9 +71,9 @@ from pyartifactory.models import (  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
 USER, PASSWORD, TOKEN = "admin", "password", "e2e-token"
-START_TIMEOUT = 20
-CHECK_TIMEOUT = 60
-COMMAND_TIMEOUT = 120
+START_TIMEOUT = 60
+CHECK_TIMEOUT = 300
+COMMAND_TIMEOUT = 600
 
 # Levels, an empty file, a hidden one, bytes that are no text (more than one read's worth of them).
 TREE = {

@@ -125,7 +125,7 @@ impl Go {
         prepare: impl FnOnce(&mut Command) -> &mut Command,
     ) -> Outcome<usize> {
         // Go does not see that the library is another one: what passed with that is tested again.
-        let mut test = self.command(directory, &["test", "-json", "-count", "1"]);
+        let mut test = self.command(directory, &["test", "-json", "-count", "1", "-timeout", "60m"]);
         prepare(test.args(arguments).arg("./..."));
         let started = Instant::now();
         let tested = test.output()?;

@@ -42,7 +42,8 @@ def test_threads(tmp_path, capsys):
     def work(number):
         try:
             while time.monotonic() < ends:
-                turn(store, f"{number}/file", 1 + (turns[number] * 7919) % 300_000)
+                # The largest first: however few there are before half of the time, their memory is in use then.
+                turn(store, f"{number}/file", 300_000 - (turns[number] * 7919) % 300_000)
                 turns[number] += 1
         except BaseException as error:
             failures.append(error)

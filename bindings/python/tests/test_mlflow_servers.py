@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -51,13 +52,21 @@ class Doubling(mlflow.pyfunc.PythonModel):
         return [2 * number for number in model_input]
 
 
+def free_port():
+    """Below those that the system gives to whoever asks for any: the server takes it some time after it was found."""
+    for _ in range(1000):
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 class Server:
     """`mlflow server` on a free port, with a database of its own."""
 
     def __init__(self, directory, database, *arguments, **environment):
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database = f"sqlite:///{directory}/{uuid.uuid4()}.db"
         shutil.copy(database, self.database[len("sqlite:///") :])
@@ -73,7 +82,7 @@ class Server:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory, env=environment, start_new_session=True)
 
     def __enter__(self):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError):
                 if self.get("/health") == b"OK":
@@ -103,7 +112,7 @@ def database(tmp_path_factory):
     """An empty database: to make one takes MLflow longer than to start."""
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     upgrade = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
-    subprocess.run(upgrade, check=True, capture_output=True, timeout=120)
+    subprocess.run(upgrade, check=True, capture_output=True, timeout=600)
     return path
 
 
@@ -192,7 +201,7 @@ def delete(database, run, tracking_uri, **environment):
     mlflow.delete_run(run.run_id)
     command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", database, "--run-ids", run.run_id]
     environment = {**os.environ, **ENVIRONMENT, "MLFLOW_TRACKING_URI": tracking_uri, **environment}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and f"Run with ID {run.run_id} has been permanently deleted" in done.stdout, done.stderr
 
 

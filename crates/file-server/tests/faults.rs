@@ -338,7 +338,7 @@ async fn a_put_that_is_dropped_ends_in_order() -> Result<()> {
     let file = path("a/file");
     let put = place.store.put(&file, body, PutOptions::default());
     assert!(tokio::time::timeout(Duration::from_millis(100), put).await.is_err());
-    for _ in 0..100 {
+    for _ in 0..3000 {
         if names(place.directory.path()).is_empty() {
             return Ok(());
         }

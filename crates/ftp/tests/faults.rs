@@ -170,13 +170,14 @@ async fn a_download_that_is_short_is_no_success() {
 #[tokio::test]
 async fn an_upload_that_is_not_confirmed_is_not_believed() {
     let server = Scripted::start();
-    let store =
-        |retries| server.store_with(StoreConfig::new().with("retries", retries).with("commit_timeout", "1"));
+    let waiting =
+        |seconds| server.store_with(StoreConfig::new().with("retries", "1").with("commit_timeout", seconds));
     server.on("STOR", 1, Act::Withhold);
-    put(&server, &store("1")).await.unwrap();
+    // The second confirmation comes in time.
+    put(&server, &waiting("3")).await.unwrap();
     assert_eq!(server.count(&format!("REST {SIZE}")), 1, "what is there is not sent again");
     server.on("STOR", 9, Act::Withhold);
-    let error = store("1").put_bytes(&path("other"), content(SIZE)).await.unwrap_err();
+    let error = waiting("1").put_bytes(&path("other"), content(SIZE)).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Exhausted), "{error}");
     assert_eq!(server.names(), ["/root/file"]);
 }
@@ -238,10 +239,10 @@ async fn a_server_that_takes_leave_is_asked_again() {
 
 #[tokio::test]
 async fn a_session_that_was_closed_for_idleness_is_replaced() {
-    let server = Vsftpd::start(FtpSecurity::Plain, &["idle_session_timeout=1"]);
+    let server = Vsftpd::start(FtpSecurity::Plain, &["idle_session_timeout=3"]);
     let store = open(&server.uri_of(""), &config(&server).with("retries", "0")).unwrap();
     store.put_bytes(&path("file"), content(SIZE)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     get(&store).await.unwrap();
 }
 
@@ -384,7 +385,7 @@ async fn silence_is_not_waited_for_without_end() {
         };
         assert_eq!(error.kind(), ErrorKind::Timeout, "{verb} {act:?}: {error}");
         assert!(error.to_string().contains("read_timeout"), "{error}");
-        assert!(begin.elapsed() < Duration::from_secs(10), "{verb} {act:?}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(40), "{verb} {act:?}: {:?}", begin.elapsed());
     }
 }
 

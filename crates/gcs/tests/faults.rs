@@ -265,7 +265,7 @@ async fn silence_has_an_end() {
         .with("access_token", cloud.server.token())
         .with("retries", "0");
     let store = open(URI, &config);
-    store.put_bytes(&path("a"), small()).await.unwrap();
+    cloud.store().put_bytes(&path("a"), small()).await.unwrap();
     for method in ["PUT", "GET", "HEAD"] {
         cloud.recorder.inject(fault(method, "run%2Fa", Effect::Delay(Duration::from_mins(1))));
     }
@@ -289,7 +289,7 @@ async fn patience_can_be_without_end() {
     let store = open(URI, &config);
     cloud.recorder.inject(fault("PUT", "run%2Fa", Effect::Delay(Duration::from_secs(2))));
     store.put_bytes(&path("a"), small()).await.unwrap();
-    holds(&cloud, &store, "a", &small()).await;
+    holds(&cloud, &cloud.store(), "a", &small()).await;
 }
 
 // --- tokens

@@ -5,9 +5,10 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use common::hanging_up::HangingUp;
 use common::{config, config_with_key, open, uri};
@@ -308,7 +309,7 @@ async fn the_configuration_leads_through_other_hosts() {
 #[tokio::test]
 async fn what_is_no_server_is_told() {
     let server = OpenSsh::start();
-    let config = config_with_key(&server).with("connect_timeout", "2");
+    let config = config_with_key(&server);
     // Nobody listens on a port that was just given back.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error =
@@ -331,17 +332,29 @@ async fn what_is_no_server_is_told() {
     )
     .await;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = silent.local_addr().unwrap();
-    fails(&format!("sftp://{address}/"), config, ErrorKind::Timeout, &["2 seconds"]).await;
+    let (address, impatient) = (silent.local_addr().unwrap(), config.with("connect_timeout", "2"));
+    fails(&format!("sftp://{address}/"), impatient, ErrorKind::Timeout, &["2 seconds"]).await;
+}
+
+/// A connection that is being served: it was greeted. Who came before, to see whether the server is there, may still be.
+fn greeted(address: SocketAddr) -> TcpStream {
+    let begin = Instant::now();
+    loop {
+        let stream = TcpStream::connect(address).unwrap();
+        let mut greeting = [0; 4];
+        if (&stream).read_exact(&mut greeting).is_ok() && greeting == *b"SSH-" {
+            return stream;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "nobody is greeted");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[tokio::test]
 async fn a_server_that_is_too_busy_is_told_and_waited_for() {
     let server = OpenSsh::start_with("PerSourceMaxStartups 1");
     let place = uri(&server, &server.root());
-    let busy = TcpStream::connect(server.address()).unwrap();
-    // It is being served once it is greeted.
-    (&busy).read_exact(&mut [0; 4]).unwrap();
+    let busy = greeted(server.address());
     let config = config_with_key(&server);
     let error =
         fails(&place, config.clone(), ErrorKind::Unavailable, &["Exceeded MaxStartups", "connections"]).await;

@@ -3,6 +3,7 @@
 use std::fs::{File, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -220,7 +221,8 @@ impl SshAgent {
         let process = begin().unwrap_or_else(|error| panic!("ssh-agent cannot be started: {error}"));
         let agent = SshAgent { process, directory };
         let begin = Instant::now();
-        while !socket.exists() {
+        // It is bound before it is listened at.
+        while UnixStream::connect(&socket).is_err() {
             assert!(begin.elapsed() < LONGEST_START, "ssh-agent does not start");
             std::thread::sleep(Duration::from_millis(10));
         }

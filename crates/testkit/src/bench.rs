@@ -33,7 +33,7 @@ impl Bench {
             claims: subject.claims,
             canaries: subject.canaries.clone(),
             crowd: subject.crowd,
-            patience: subject.time_limit / 6,
+            patience: subject.time_limit / 30,
             place,
             local: TempDir::new().expect("a temporary directory can be made"),
         }

@@ -70,7 +70,7 @@ impl StoreUnderTest {
             races: &[],
             canaries: Vec::new(),
             crowd: 10_000,
-            time_limit: Duration::from_mins(1),
+            time_limit: Duration::from_mins(5),
         }
     }
 
@@ -102,7 +102,7 @@ impl StoreUnderTest {
         self
     }
 
-    /// How long one case may take; a minute unless said otherwise.
+    /// How long one case may take; five minutes unless said otherwise.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;

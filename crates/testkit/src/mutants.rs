@@ -47,6 +47,8 @@ enum Defect {
 }
 
 const SECRET: &str = "canary-5f2c";
+/// Far more than a case takes. What is to be waited for in vain takes a part of it.
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 struct Mutant {
@@ -301,7 +303,7 @@ fn subject(defect: Defect) -> StoreUnderTest {
     })
     .canary(SECRET)
     .crowd(100)
-    .time_limit(Duration::from_secs(3))
+    .time_limit(TIME_LIMIT)
 }
 
 fn passes(defect: Defect, name: &str) -> bool {
@@ -405,7 +407,7 @@ fn hidden_leftovers_are_found() {
             let names = if left { vec![".temporary".to_owned()] } else { Vec::new() };
             Place::of_one_handle(Arc::new(MemoryStore::new())).inspected_by(async move || names.clone())
         })
-        .time_limit(Duration::from_secs(3))
+        .time_limit(TIME_LIMIT)
     };
     let cases = suite::cases();
     let name = "write::a_failed_put_leaves_no_new_directory";

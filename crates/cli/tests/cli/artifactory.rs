@@ -519,7 +519,7 @@ fn the_doctor_removes_its_probe_when_it_is_interrupted() {
         path_contains: PROBE.to_owned(),
         skip: 0,
         times: 1,
-        effect: Effect::DelayHeaders(Duration::from_secs(2)),
+        effect: Effect::DelayHeaders(Duration::from_secs(20)),
     });
     let environment = [("ARTIFACTORY_AUTH_TOKEN", "canary-token")];
     let child = spawn(&mut command(&setup.scratch, &["doctor", &setup.uri("repo")], &environment));

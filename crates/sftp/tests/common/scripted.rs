@@ -129,7 +129,9 @@ pub(crate) struct Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
