@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::process::{Outcome, command, fail, output, run};
 use crate::stores::Stores;
-use crate::{header, library, root, target, tools};
+use crate::{header, library, root, suite, target, tools};
 
 const PACKAGE: &str = "bindings/python";
 
@@ -15,7 +15,8 @@ const MINORS: std::ops::RangeInclusive<u32> = 9..=15;
 /// The tests that need neither `MLflow` nor fsspec, and those of the plugin.
 const ALONE: &[&str] =
     &["tests/test_store.py", "tests/test_files.py", "tests/test_aio.py", "tests/test_processes.py"];
-const PLUGIN: &[&str] = &["tests/test_plugin.py"];
+const PLUGIN: &[&str] =
+    &["tests/test_plugin.py", "tests/test_artifact_server.py::test_everything_a_client_does"];
 const WITHOUT_MLFLOW: &str = "requirements-alone.txt";
 
 /// Builds what the package contains, and prints where it is: the library, and the header as cffi reads it. The package's own build asks for this.
@@ -131,6 +132,7 @@ pub(crate) fn environments() -> Outcome {
 /// Runs tests; answers how many passed. One that is skipped is a failure.
 fn pytest(name: &str, tests: &mut Command) -> Outcome<usize> {
     tests.args(["--quiet", "-p", "no:cacheprovider"]).current_dir(root().join(PACKAGE));
+    tests.env("MLFA_COMMAND", suite::command_line()?);
     let tested = tests.envs([("MLFLOW_DISABLE_TELEMETRY", "true"), ("DO_NOT_TRACK", "true")]).output()?;
     let printed = String::from_utf8_lossy(&tested.stdout).into_owned();
     let last = printed.trim_end().lines().last().unwrap_or_default();

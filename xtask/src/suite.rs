@@ -126,20 +126,26 @@ fn number_before(text: &str, word: &str) -> usize {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
+/// Builds the command as it is given to users, and answers where it is.
+pub(crate) fn command_line() -> Outcome<PathBuf> {
+    run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
+    Ok(target().join("release/mlflow-artifacts"))
+}
+
 /// The header with cffi, and servers that fork; the command with MLflow beside it, with a file of 1 GiB, and with clients of
-/// Artifactory that others wrote.
+/// Artifactory that others wrote; the artifact server beside MLflow's.
 fn end_to_end() -> Outcome<usize> {
     let python = tools::python_with_clients()?;
-    run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
-    let program = target().join("release/mlflow-artifacts");
+    let program = command_line()?;
     let emulator = emulator::build()?;
     let header = header::write_for_cffi()?;
     let library = library::build("dev")?.shared;
-    let scripts: [(&str, &[&PathBuf]); 5] = [
+    let scripts: [(&str, &[&PathBuf]); 6] = [
         ("tests/e2e/cffi_header.py", &[&header, &library]),
         ("tests/e2e/fork.py", &[&header, &library, &emulator]),
         ("tests/e2e/mlflow_model.py", &[&program]),
         ("tests/e2e/large_file.py", &[&program]),
+        ("tests/e2e/artifact_server.py", &[&program]),
         ("tests/e2e/artifactory_clients.py", &[&emulator, &program]),
     ];
     for (script, arguments) in scripts {
