@@ -7,8 +7,8 @@
 //! | `POST /mlflow-artifacts/mpu/{create,complete,abort}/<directory>` | uploads in parts by signed requests |
 //! | `GET /mlflow-artifacts/presigned/<path>` | a signed request for a download |
 //!
-//! and `/health`, `/version`, `/api/3.0/mlflow/server-info`. What each takes and answers, and how it differs from MLflow's own, is in the
-//! README of this crate.
+//! and `/health`, `/version`, `/api/3.0/mlflow/server-info`. How it differs from MLflow's own server, and why, is the list `DIFFERENCES`
+//! of `tests/e2e/artifact_server.py`, which asks both the same.
 //!
 //! A path is decoded once and refused if it leads out of the store in any spelling. Nothing is staged: an upload goes to the store as it
 //! arrives, and a client that goes away leaves nothing; the first byte of a download goes out when the store's comes in. What uploads

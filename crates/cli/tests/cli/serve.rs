@@ -8,6 +8,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use artifactory_emulator::{Emulator, RepositoryKind};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
 use crate::support::{Scratch, send, wait_until};
@@ -154,13 +155,21 @@ fn is_hidden(path: &Path) -> bool {
 
 /// An upload to one of a few names that is given up, with a reset, after so long.
 fn upload_for(address: SocketAddr, number: u32, patience: Duration) -> Option<u16> {
-    let mut stream = TcpStream::connect(address).ok()?;
+    let stream = TcpStream::connect(address).ok()?;
     stream.set_write_timeout(Some(patience)).unwrap();
     stream.set_read_timeout(Some(patience)).unwrap();
+    send_content(stream, &format!("run/{}", number % 7), number)
+}
+
+/// A whole upload, for which there is all the time it takes.
+fn upload_to(address: SocketAddr, path: &str, number: u32) -> Option<u16> {
+    send_content(TcpStream::connect(address).ok()?, path, number)
+}
+
+fn send_content(mut stream: TcpStream, path: &str, number: u32) -> Option<u16> {
     let body = content(number);
     let head = format!(
-        "PUT {ARTIFACTS}/run/{} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-        number % 7,
+        "PUT {ARTIFACTS}/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).ok()?;
@@ -216,6 +225,59 @@ fn a_client_that_is_killed_at_any_moment_leaves_no_half_of_anything() {
     });
     assert!(assert_whole(&scratch) > 0);
     assert_eq!(serving.ask("GET", "/health", b"").0, 200);
+}
+
+/// The most memory that a process has had at once, in bytes.
+fn peak(process: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// A connection with an upload of which only the first bytes have come.
+fn begin_upload(serving: &Serving, number: usize, first: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(serving.address).unwrap();
+    let head = format!(
+        "PUT {ARTIFACTS}/slow/{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), first].concat()).unwrap();
+    stream
+}
+
+#[test]
+fn a_thousand_connections_do_not_harm_one_another() {
+    const UPLOADS: u32 = 200;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let scratch = Scratch::new();
+    let serving = Serving::start(&scratch, "store", &[], &[]);
+    let idle: Vec<_> = (0..750).map(|_| TcpStream::connect(serving.address).unwrap()).collect();
+    // Half of a part that a store would wait for, then a byte now and then.
+    let mut trickling: Vec<_> = (0..50).map(|number| begin_upload(&serving, number, &vec![7; 50_000])).collect();
+    let address = serving.address;
+    let uploads: Vec<_> = (0..UPLOADS)
+        .map(|number| std::thread::spawn(move || upload_to(address, &format!("many/{number}"), number)))
+        .collect();
+    while !uploads.iter().all(std::thread::JoinHandle::is_finished) {
+        for stream in &mut trickling {
+            stream.write_all(b"7").unwrap();
+        }
+        assert_eq!(serving.ask("GET", "/health", b"").0, 200);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(uploads.into_iter().all(|upload| upload.join().unwrap() == Some(200)));
+    for number in 0..UPLOADS {
+        assert!(
+            fs::read(scratch.path(&format!("store/many/{number}"))).unwrap() == content(number),
+            "{number}"
+        );
+    }
+    let peak = peak(&serving.process);
+    assert!(peak < 128 << 20, "{} MiB", peak >> 20);
+    drop((idle, trickling));
+    wait_until("what was given up is gone", || {
+        fs::read_dir(scratch.path("store/slow")).map_or(0, Iterator::count) == 0
+    });
 }
 
 #[test]
