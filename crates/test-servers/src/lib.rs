@@ -17,6 +17,7 @@
 //! | [`AsyncSsh`] | asyncssh, which asks questions and can do without OpenSSH's extensions |
 //! | [`Proftpd`], [`Vsftpd`], [`PureFtpd`] | servers of FTP as they are run in production, with and without TLS |
 //! | [`Pyftpdlib`] | a server of FTP that lists as old ones do |
+//! | [`Mlflow`] | MLflow's own server of artifacts, over files or over an S3 |
 //! | [`Recorder`] | a proxy before any of them |
 //! | [`Terminator`] | TLS before any of them |
 
@@ -35,6 +36,7 @@ mod gcs;
 mod hosted;
 mod install;
 mod keys;
+mod mlflow;
 mod moto;
 mod nfs;
 mod openssh;
@@ -51,6 +53,7 @@ pub use fault::{Effect, Fault};
 pub use ftp::{FtpHabit, FtpSecurity, FtpServer, Proftpd, PureFtpd, Pyftpdlib, Vsftpd};
 pub use gcs::Gcs;
 pub use keys::Keys;
+pub use mlflow::Mlflow;
 pub use moto::Moto;
 pub use nfs::Nfs;
 pub use openssh::{OpenSsh, SshAgent};

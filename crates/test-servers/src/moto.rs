@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 
-use crate::install::{installed, run};
+use crate::install::python_environment;
 use crate::keys::Keys;
 use crate::plain_http::{element, send};
 use crate::process::Process;
@@ -64,16 +63,7 @@ impl Moto {
 }
 
 fn program() -> PathBuf {
-    let environment = installed("moto", REQUIREMENTS, |directory| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(directory));
-        let requirements = directory.join("requirements.txt");
-        std::fs::write(&requirements, REQUIREMENTS)
-            .unwrap_or_else(|error| panic!("{} cannot be written: {error}", requirements.display()));
-        run(Command::new(directory.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
-            .arg(&requirements));
-    });
-    environment.join("bin/moto_server")
+    python_environment("moto", REQUIREMENTS).join("bin/moto_server")
 }
 
 /// A header that says which service is meant. Its signature is none: nothing is checked yet.
