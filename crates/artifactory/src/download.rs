@@ -249,9 +249,7 @@ impl Reader {
         };
         check_pinned(Some(&content), pinned)?;
         let (start, end, size) = match (response.status(), asked) {
-            (206, _) => response
-                .content_range()
-                .ok_or_else(|| malformed("names no range"))?,
+            (206, _) => response.content_range().ok_or_else(|| malformed("names no range"))?,
             (_, None) => {
                 let size = content_length(&response).ok_or_else(|| malformed("has no length"))?;
                 (0, size, size)

@@ -11,9 +11,7 @@ use mlflow_artifacts_core::{
     ArtifactPath, ByteStream, Deleted, Digest, DigestAlgorithm, Error, ErrorKind, Hasher, PutBody,
     PutOptions, PutOutcome, Result, Retry, Secret, SourceFile, verified,
 };
-use mlflow_artifacts_http::{
-    Body, Content, Method, Progress, Request, Response, Url, blocking, observed,
-};
+use mlflow_artifacts_http::{Body, Content, Method, Progress, Request, Response, Url, blocking, observed};
 use serde::Deserialize;
 
 use crate::client::Client;

@@ -138,7 +138,8 @@ pub(crate) fn status_error(
 
 /// The first message of a JSON error: Artifactory's, MLflow's, or FastAPI's.
 fn message_of(json: &serde_json::Value) -> Option<String> {
-    let message = json.pointer("/errors/0/message").or_else(|| json.get("message")).or_else(|| json.get("detail"))?;
+    let message =
+        json.pointer("/errors/0/message").or_else(|| json.get("message")).or_else(|| json.get("detail"))?;
     message.as_str().map(one_line)
 }
 
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn errors_of_mlflow_and_fastapi_are_understood() {
-        let mlflow = error(404, &[], r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"No such artifact"}"#);
+        let mlflow =
+            error(404, &[], r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"No such artifact"}"#);
         assert_eq!(mlflow.message(), "the server answered 404 Not Found: No such artifact");
         assert_eq!(mlflow.provider_code(), Some("RESOURCE_DOES_NOT_EXIST"));
         let fastapi = error(400, &[], r#"{"detail":"a directory, not a file"}"#);

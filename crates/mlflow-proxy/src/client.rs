@@ -129,7 +129,11 @@ impl Client {
     }
 
     /// The same for a request that must not arrive twice.
-    pub(crate) async fn post_json_once<T: DeserializeOwned>(&self, url: &Url, body: &impl Serialize) -> Result<T> {
+    pub(crate) async fn post_json_once<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        body: &impl Serialize,
+    ) -> Result<T> {
         let body = text(body)?;
         let attempt = || async { self.attempt(&Method::POST, url, Some(&body)).await.map_err(at_most_once) };
         json(self.http.retry(attempt).await?).await
@@ -226,7 +230,10 @@ fn text(body: &impl Serialize) -> Result<String> {
 
 async fn json<T: DeserializeOwned>(response: Response) -> Result<T> {
     let text = response.text(LARGEST_ANSWER).await?;
-    serde_json::from_str(&text).map_err(|_| malformed("is not the JSON of the artifact API"))
+    // A list would be taken for the fields of an object.
+    let is_object = text.trim_start().starts_with('{');
+    let parsed = serde_json::from_str(&text).ok().filter(|_| is_object);
+    parsed.ok_or_else(|| malformed("is not the JSON of the artifact API"))
 }
 
 /// Whether a status passes by itself.

@@ -193,7 +193,11 @@ impl Options {
                 client_certificate: None,
                 ..common.clone()
             },
-            http: HttpOptions { ignore_tls, ca_bundle: certificate.or_else(|| common.ca_bundle.clone()), ..common },
+            http: HttpOptions {
+                ignore_tls,
+                ca_bundle: certificate.or_else(|| common.ca_bundle.clone()),
+                ..common
+            },
             workspace: config.get("workspace").map(str::to_owned),
             direct_uploads: wanted("direct_uploads")?,
             direct_downloads: wanted("direct_downloads")?,
@@ -300,7 +304,8 @@ fn root(path: &str) -> Result<ArtifactPath> {
 }
 
 fn refused(defect: &str, help: &str) -> Error {
-    Error::new(ErrorKind::InvalidUri, format!("not a URI of an MLflow server's artifacts: {defect}")).with_help(help)
+    Error::new(ErrorKind::InvalidUri, format!("not a URI of an MLflow server's artifacts: {defect}"))
+        .with_help(help)
 }
 
 /// Nothing of the URI but its scheme is told: that of a database holds a password, in places that differ.
@@ -312,8 +317,11 @@ fn no_tracking_server(config: &ResolvedConfig) -> Error {
             Err(_) => "the tracking URI is not one of a server".to_owned(),
         },
     };
-    Error::new(ErrorKind::InvalidConfig, format!("nobody says which MLflow server has these artifacts: {told}"))
-        .with_help("set MLFLOW_TRACKING_URI to http[s]://host[:port] of the MLflow server")
+    Error::new(
+        ErrorKind::InvalidConfig,
+        format!("nobody says which MLflow server has these artifacts: {told}"),
+    )
+    .with_help("set MLFLOW_TRACKING_URI to http[s]://host[:port] of the MLflow server")
 }
 
 #[cfg(test)]
@@ -383,7 +391,11 @@ mod tests {
     #[test]
     fn what_cannot_be_honoured_is_refused() {
         for (variables, kind, word) in [
-            (&[("MLFLOW_TRACKING_AWS_SIGV4", "true")][..], ErrorKind::Unsupported, "MLFLOW_TRACKING_AWS_SIGV4"),
+            (
+                &[("MLFLOW_TRACKING_AWS_SIGV4", "true")][..],
+                ErrorKind::Unsupported,
+                "MLFLOW_TRACKING_AWS_SIGV4",
+            ),
             (&[("MLFLOW_TRACKING_AUTH", "kerberos")], ErrorKind::Unsupported, "MLFLOW_TRACKING_AUTH"),
             (
                 &[("MLFLOW_TRACKING_INSECURE_TLS", "true"), ("MLFLOW_TRACKING_SERVER_CERT_PATH", "/ca.pem")],
@@ -395,6 +407,8 @@ mod tests {
             let error = open(variables).unwrap_err();
             assert!(error.kind() == kind && error.to_string().contains(word), "{error}");
         }
-        assert!(open(&[("MLFLOW_TRACKING_AWS_SIGV4", "false"), ("MLFLOW_TRACKING_INSECURE_TLS", "1")]).is_ok());
+        assert!(
+            open(&[("MLFLOW_TRACKING_AWS_SIGV4", "false"), ("MLFLOW_TRACKING_INSECURE_TLS", "1")]).is_ok()
+        );
     }
 }

@@ -62,7 +62,9 @@ impl Credentials {
                 format!("user {user:?} with a password from {}", self.origin)
             }
             Some(_) => format!("a token from {}", self.origin),
-            None if self.is_withheld => "none: those there are are for the server of the tracking URI".to_owned(),
+            None if self.is_withheld => {
+                "none: those there are are for the server of the tracking URI".to_owned()
+            }
             None => "none: anonymous".to_owned(),
         }
     }
@@ -128,7 +130,8 @@ fn of_environment(config: &ResolvedConfig) -> Option<Credentials> {
         None => Some((of_file(&text, key)?, "~/.mlflow/credentials".to_owned())),
     };
     let user = told("username", "mlflow_tracking_username");
-    if let (Some((user, _)), Some((password, origin))) = (user, told("password", "mlflow_tracking_password")) {
+    if let (Some((user, _)), Some((password, origin))) = (user, told("password", "mlflow_tracking_password"))
+    {
         return Some(Credentials::new(basic(&user, &password), origin));
     }
     let token = config.get("token").filter(|token| !token.is_empty())?;
@@ -166,8 +169,11 @@ mod tests {
         let config = if tracking.is_empty() { config } else { config.with("tracking_uri", tracking) };
         let config = config.resolve(&uri, &KEYS)?;
         let tracking = Url::parse(tracking).ok().map(Tracking);
-        let host = uri.host().map(|host| format!("{host}{}", uri.port().map_or(String::new(), |port| format!(":{port}"))));
-        let own = tracking.as_ref().map(|Tracking(url)| url.origin().ascii_serialization()).unwrap_or_default();
+        let host = uri
+            .host()
+            .map(|host| format!("{host}{}", uri.port().map_or(String::new(), |port| format!(":{port}"))));
+        let own =
+            tracking.as_ref().map(|Tracking(url)| url.origin().ascii_serialization()).unwrap_or_default();
         let scheme = tracking.as_ref().map_or("http", |Tracking(url)| url.scheme());
         let server = host.map_or(own, |host| format!("{scheme}://{host}"));
         let place = Place { server, api: "/api/2.0", root: mlflow_artifacts_core::ArtifactPath::root() };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use mlflow_artifacts_core::{
-    ArtifactKind, ArtifactMeta, ArtifactPath, ByteStream, Download, Error, ErrorKind, GetOptions,
-    Result, Retry, SignedRequest, verified,
+    ArtifactKind, ArtifactMeta, ArtifactPath, ByteStream, Download, Error, ErrorKind, GetOptions, Result,
+    Retry, SignedRequest, verified,
 };
 use mlflow_artifacts_http::header::{HeaderMap, HeaderName, HeaderValue};
 use mlflow_artifacts_http::{Asked, Method, Request, Response, wanted};
@@ -38,7 +38,8 @@ pub(crate) async fn get(client: &Arc<Client>, path: &ArtifactPath, options: GetO
             Some((range.start, Some(range.end)))
         }
     };
-    let mut reader = Reader { client: Arc::clone(client), path: path.clone(), is_direct: client.reads_directly().await };
+    let mut reader =
+        Reader { client: Arc::clone(client), path: path.clone(), is_direct: client.reads_directly().await };
     let opened = reader.begin(asked).await?;
     let range = options.resolve(opened.size)?;
     let size = opened.size;
@@ -69,10 +70,15 @@ pub(crate) async fn presign(client: &Client, path: &ArtifactPath) -> Result<Sign
         return Err(not_found());
     }
     let signed = signed(client, path).await?.ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, "this server signs no downloads")
-            .with_help("it must be started with MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD, over a storage that can sign")
+        Error::new(ErrorKind::Unsupported, "this server signs no downloads").with_help(
+            "it must be started with MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD, over a storage that can sign",
+        )
     })?;
-    Ok(SignedRequest { method: "GET".to_owned(), url: signed.url, headers: signed.headers.into_iter().collect() })
+    Ok(SignedRequest {
+        method: "GET".to_owned(),
+        url: signed.url,
+        headers: signed.headers.into_iter().collect(),
+    })
 }
 
 /// What a server signs of a download.
@@ -166,9 +172,11 @@ impl Reader {
         match response.status() {
             200 | 206 => self.opened(response, pinned).await.map(Some),
             // The signature has expired, or the storage lags behind: the server signs again.
-            400 | 401 | 403 | 404 if self.is_direct => {
-                Err(response.into_error().await.into_kind(ErrorKind::Unavailable).with_retry(Retry::Transient))
-            }
+            400 | 401 | 403 | 404 if self.is_direct => Err(response
+                .into_error()
+                .await
+                .into_kind(ErrorKind::Unavailable)
+                .with_retry(Retry::Transient)),
             _ if self.is_direct => Err(response.into_error().await),
             416 => Err(response.into_error().await),
             _ => Err(explained(&self.client, &self.path, refusal(response).await).await),
@@ -176,12 +184,17 @@ impl Reader {
     }
 
     async fn opened(&self, response: Response, pinned: Option<&str>) -> Result<Opened> {
-        let has_ranges = response.status() == 206 || response.header("accept-ranges").is_some_and(|unit| unit == "bytes");
+        let has_ranges =
+            response.status() == 206 || response.header("accept-ranges").is_some_and(|unit| unit == "bytes");
         // A weak one does not name the bytes (RFC 9110, section 8.8.1).
-        let etag = response.header("etag").filter(|etag| has_ranges && !etag.starts_with("W/")).map(str::to_owned);
+        let etag =
+            response.header("etag").filter(|etag| has_ranges && !etag.starts_with("W/")).map(str::to_owned);
         if pinned.is_some() && (etag.as_deref() != pinned || response.status() != 206) {
-            return Err(Error::new(ErrorKind::PreconditionFailed, "the artifact was replaced while it was read")
-                .with_help("read it again"));
+            return Err(Error::new(
+                ErrorKind::PreconditionFailed,
+                "the artifact was replaced while it was read",
+            )
+            .with_help("read it again"));
         }
         if response.status() == 206 {
             let range = response.content_range();
@@ -232,8 +245,11 @@ impl Reader {
             cuts: 0,
             stream: opened.stream,
         };
-        stream::try_unfold(state, |mut state| async move { Ok(state.next().await?.map(|piece| (piece, state))) })
-            .boxed()
+        stream::try_unfold(
+            state,
+            |mut state| async move { Ok(state.next().await?.map(|piece| (piece, state))) },
+        )
+        .boxed()
     }
 }
 
@@ -249,7 +265,9 @@ fn ranged(request: Request, asked: Asked, pinned: Option<&str>) -> Request {
 
 /// Headers that a server wants to have sent with a signed request.
 pub(crate) fn headers(told: &std::collections::BTreeMap<String, String>) -> Result<HeaderMap> {
-    let header = |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?));
+    let header = |(name, value): (&String, &String)| {
+        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?))
+    };
     let headers: Option<HeaderMap> = told.iter().map(header).collect();
     headers.ok_or_else(|| malformed("names headers that are none"))
 }
@@ -278,7 +296,9 @@ impl Resuming {
                 Err(_) if self.position >= self.end => return Ok(None),
                 Err(error) => error,
             };
-            let Some(etag) = self.etag.clone().filter(|_| error.retry() == Retry::Transient) else { return Err(error) };
+            let Some(etag) = self.etag.clone().filter(|_| error.retry() == Retry::Transient) else {
+                return Err(error);
+            };
             if self.cuts == MOST_CUTS {
                 return Err(error.with_retry(Retry::Exhausted));
             }

@@ -25,9 +25,9 @@ pub(crate) async fn refusal(response: Response) -> Error {
 fn stranger(error: Error) -> Error {
     let status = error.http_status().unwrap_or_default();
     let message = format!("the server does not answer as MLflow's does ({})", error.message());
-    Error::new(ErrorKind::Protocol, message).with_http_status(status).with_help(
-        "check the host, the port and the prefix of the server, and that it serves artifacts",
-    )
+    Error::new(ErrorKind::Protocol, message)
+        .with_http_status(status)
+        .with_help("check the host, the port and the prefix of the server, and that it serves artifacts")
 }
 
 /// The error of an answer that has not what it must have.
@@ -59,10 +59,15 @@ fn explained(error: Error) -> Error {
     let says = |phrase: &str| message.contains(phrase);
     let transient = |error: Error, kind| error.into_kind(kind).with_retry(Retry::Transient);
     if INVALID_PATHS.iter().any(|phrase| says(phrase)) {
-        return error.into_kind(ErrorKind::InvalidPath).with_retry(Retry::Never).with_help("rename the artifact");
+        return error
+            .into_kind(ErrorKind::InvalidPath)
+            .with_retry(Retry::Never)
+            .with_help("rename the artifact");
     }
     match error.provider_code() {
-        Some("RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND") => error.into_kind(ErrorKind::NotFound).with_retry(Retry::Never),
+        Some("RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND") => {
+            error.into_kind(ErrorKind::NotFound).with_retry(Retry::Never)
+        }
         Some("RESOURCE_ALREADY_EXISTS" | "ALREADY_EXISTS") => error.into_kind(ErrorKind::AlreadyExists),
         Some("UNAUTHENTICATED" | "CUSTOMER_UNAUTHORIZED") => error.into_kind(ErrorKind::Unauthenticated),
         Some("PERMISSION_DENIED") => error
@@ -78,9 +83,8 @@ fn explained(error: Error) -> Error {
 
 fn by_status(error: Error, says: impl Fn(&str) -> bool) -> Error {
     match error.http_status() {
-        Some(403) if says("Host") => {
-            error.with_help("the server does not know the name that it was called by: see its --allowed-hosts")
-        }
+        Some(403) if says("Host") => error
+            .with_help("the server does not know the name that it was called by: see its --allowed-hosts"),
         Some(413) => {
             error.with_help("a proxy before the server limits the size of a request: have the limit raised")
         }

@@ -118,7 +118,10 @@ fn child(directory: &ArtifactPath, listed: Listed) -> Option<ArtifactMeta> {
     let path = match directory.child(&listed.path) {
         Ok(path) => path,
         Err(_) => {
-            log::warn!("the server lists a name in {directory:?} that is none, and is left out: {:?}", listed.path);
+            log::warn!(
+                "the server lists a name in {directory:?} that is none, and is left out: {:?}",
+                listed.path
+            );
             return None;
         }
     };

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
-    ArtifactPath, ByteStream, Error, ErrorKind, PartLimits, PartReceipt, PutOutcome, Result, Upload, UploadOptions,
-    UploadToken, check_parts,
+    ArtifactPath, ByteStream, Error, ErrorKind, PartLimits, PartReceipt, PutOutcome, Result, Upload,
+    UploadOptions, UploadToken, check_parts,
 };
 use mlflow_artifacts_http::{Body, Method, Request};
 use serde::{Deserialize, Serialize};
@@ -129,11 +129,19 @@ fn in_pieces(content: ByteStream, size: usize) -> stream::BoxStream<'static, Res
 }
 
 /// Begins an upload in parts. Fails with [`ErrorKind::Unsupported`] if this server, or this place of it, takes none.
-pub(crate) async fn begin(client: &Arc<Client>, path: &ArtifactPath, options: &UploadOptions) -> Result<InParts> {
+pub(crate) async fn begin(
+    client: &Arc<Client>,
+    path: &ArtifactPath,
+    options: &UploadOptions,
+) -> Result<InParts> {
     let full = client.full(path);
-    let (Some(parent), Some(name)) = (full.parent().filter(|parent| !parent.is_root()), full.file_name()) else {
-        return Err(Error::new(ErrorKind::Unsupported, "MLflow's API takes no upload in parts at the top of the server")
-            .with_help("put it into a directory"));
+    let (Some(parent), Some(name)) = (full.parent().filter(|parent| !parent.is_root()), full.file_name())
+    else {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "MLflow's API takes no upload in parts at the top of the server",
+        )
+        .with_help("put it into a directory"));
     };
     let part_size = PARTS.part_size(options, client.options.part_size);
     let count = options.length.map_or(PARTS_OF_UNKNOWN, |length| length.div_ceil(part_size).max(1));
@@ -172,7 +180,10 @@ pub(crate) struct InParts {
 impl std::fmt::Debug for InParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not what is signed: whoever has it may write.
-        f.debug_struct("InParts").field("path", &self.path).field("part_size", &self.part_size).finish_non_exhaustive()
+        f.debug_struct("InParts")
+            .field("path", &self.path)
+            .field("part_size", &self.part_size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,7 +193,8 @@ impl InParts {
         PARTS.check_part(number, size, self.part_size)?;
         let signed = self.signed.get(&number).ok_or_else(|| {
             let message = format!("part {number}, where the server has signed {} parts", self.signed.len());
-            Error::new(ErrorKind::InvalidArgument, message).with_help("tell the length when the upload is begun")
+            Error::new(ErrorKind::InvalidArgument, message)
+                .with_help("tell the length when the upload is begun")
         })?;
         let url = self.client.direct_url(&signed.url)?;
         let headers = headers(&signed.headers)?;

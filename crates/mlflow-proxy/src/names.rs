@@ -28,8 +28,9 @@ pub(crate) fn defect(full: &ArtifactPath) -> Option<(ArtifactPath, &'static str)
 
 /// The paths of the directories on the way, from the top, and the path itself.
 pub(crate) fn prefixes(path: &ArtifactPath) -> impl Iterator<Item = ArtifactPath> {
-    let mut prefixes: Vec<_> =
-        std::iter::successors(Some(path.clone()), ArtifactPath::parent).filter(|path| !path.is_root()).collect();
+    let mut prefixes: Vec<_> = std::iter::successors(Some(path.clone()), ArtifactPath::parent)
+        .filter(|path| !path.is_root())
+        .collect();
     prefixes.reverse();
     prefixes.into_iter()
 }
@@ -57,9 +58,9 @@ fn defect_of(path: &str) -> Option<&'static str> {
 
 fn has_escape(path: &str) -> bool {
     let bytes = path.as_bytes();
-    bytes.windows(3).any(|triple| {
-        triple[0] == b'%' && triple[1].is_ascii_hexdigit() && triple[2].is_ascii_hexdigit()
-    })
+    bytes
+        .windows(3)
+        .any(|triple| triple[0] == b'%' && triple[1].is_ascii_hexdigit() && triple[2].is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -78,7 +79,19 @@ mod tests {
 
     #[test]
     fn names_that_would_become_others_are_found() {
-        for name in ["d/a#b", "d/%2e%2e", "d/a%2fb", "d/a%2520b", "d/a?", "d/a;", "d/a;?b", " a", "\\\\h\\s", "C:x", "http:x/y"] {
+        for name in [
+            "d/a#b",
+            "d/%2e%2e",
+            "d/a%2fb",
+            "d/a%2520b",
+            "d/a?",
+            "d/a;",
+            "d/a;?b",
+            " a",
+            "\\\\h\\s",
+            "C:x",
+            "http:x/y",
+        ] {
             assert!(defect(&path(name)).is_some(), "{name}");
         }
         assert_eq!(defect(&path("a/b?/c")).map(|(prefix, _)| prefix), Some(path("a/b?")));
@@ -87,7 +100,8 @@ mod tests {
     #[test]
     fn names_that_stay_are_let_through() {
         for name in [
-            "d/ a", "d/a ", "a b", "100%", "a%", "%zz", "a+b", "a;type=d", "a?b=c", "d/C:x", "d/a:b", "a\\b", "..a", "~", "模型", "[a]",
+            "d/ a", "d/a ", "a b", "100%", "a%", "%zz", "a+b", "a;type=d", "a?b=c", "d/C:x", "d/a:b", "a\\b",
+            "..a", "~", "模型", "[a]",
         ] {
             assert_eq!(defect(&path(name)), None, "{name}");
         }

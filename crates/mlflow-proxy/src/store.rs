@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
-    ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, Capabilities, CopyOptions, DeleteOptions, Deleted, Download,
-    Error, GetOptions, Limits, ListOptions, PresignMethod, PresignRequest, Properties, PutBody, PutMode, PutOptions,
-    PutOutcome, Result, SignedRequest, StoreInfo, Upload, UploadOptions, UploadToken,
+    ArtifactMeta, ArtifactPath, ArtifactStore, ArtifactUri, Capabilities, CopyOptions, DeleteOptions,
+    Deleted, Download, Error, GetOptions, Limits, ListOptions, PresignMethod, PresignRequest, Properties,
+    PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, StoreInfo, Upload, UploadOptions,
+    UploadToken,
 };
 
 use crate::client::Client;
@@ -62,7 +63,9 @@ impl MlflowProxyStore {
             return Err(self.unsupported(operation).with_help("MLflow's API has no conditional writes"));
         }
         if !properties.is_empty() {
-            return Err(self.unsupported(operation).with_help("MLflow's API keeps no properties with an artifact"));
+            return Err(self
+                .unsupported(operation)
+                .with_help("MLflow's API keeps no properties with an artifact"));
         }
         Ok(())
     }
@@ -76,9 +79,9 @@ impl MlflowProxyStore {
 
     async fn presign_at(&self, request: &PresignRequest) -> Result<SignedRequest> {
         if self.client.options.direct_downloads != Some(true) {
-            return Err(self.unsupported("presign").with_help(
-                "set MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=true if the server signs downloads",
-            ));
+            return Err(self
+                .unsupported("presign")
+                .with_help("set MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=true if the server signs downloads"));
         }
         if request.method != PresignMethod::Get {
             return Err(self.unsupported("presign").with_help("MLflow's API signs downloads alone"));
@@ -97,7 +100,12 @@ impl MlflowProxyStore {
     }
 
     /// Deletes `path`, which is what was `found` there. The server's delete is recursive, and asks nobody.
-    async fn delete_found(&self, path: &ArtifactPath, found: &[ArtifactMeta], recursive: bool) -> Result<Deleted> {
+    async fn delete_found(
+        &self,
+        path: &ArtifactPath,
+        found: &[ArtifactMeta],
+        recursive: bool,
+    ) -> Result<Deleted> {
         if found.is_empty() {
             return Ok(Deleted::Absent);
         }
@@ -243,7 +251,12 @@ impl ArtifactStore for MlflowProxyStore {
         self.delete_each(paths).await
     }
 
-    async fn copy(&self, from: &ArtifactPath, _to: &ArtifactPath, _options: CopyOptions) -> Result<PutOutcome> {
+    async fn copy(
+        &self,
+        from: &ArtifactPath,
+        _to: &ArtifactPath,
+        _options: CopyOptions,
+    ) -> Result<PutOutcome> {
         Err(self.unsupported("copy").with_path(from))
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use mlflow_artifacts_core::{
-    ArtifactPath, ByteStream, Digest, DigestAlgorithm, Error, ErrorKind, PutBody, PutOptions, PutOutcome, Result,
-    Retry, SourceFile, verified,
+    ArtifactPath, ByteStream, Digest, DigestAlgorithm, Error, ErrorKind, PutBody, PutOptions, PutOutcome,
+    Result, Retry, SourceFile, verified,
 };
 use mlflow_artifacts_http::{Body, Content, Method, Progress, Response, blocking, observed};
 
@@ -66,7 +66,9 @@ async fn put_known(put: &Put<'_>, content: Content) -> Result<PutOutcome> {
     }
     let send = || async {
         let body = match content.body(&put.options, &progress)? {
-            Body::Stream(stream, length) => Body::Stream(verified(stream, length, put.options.digest), length),
+            Body::Stream(stream, length) => {
+                Body::Stream(verified(stream, length, put.options.digest), length)
+            }
             body => body,
         };
         send(put, body).await
@@ -153,7 +155,11 @@ async fn send(put: &Put<'_>, body: Body) -> Result<()> {
     let url = put.client.api_url("artifacts", &put.client.full(put.path))?;
     let sent = async {
         let response = put.client.send(put.client.request(Method::PUT, url).with_body(body)).await?;
-        if matches!(response.status(), 200 | 201 | 204) { accepted(response).await } else { Err(refusal(response).await) }
+        if matches!(response.status(), 200 | 201 | 204) {
+            accepted(response).await
+        } else {
+            Err(refusal(response).await)
+        }
     };
     match sent.await {
         Ok(()) => Ok(()),
@@ -178,7 +184,9 @@ async fn explained(put: &Put<'_>, error: Error) -> Error {
     }
     if error.http_status() == Some(500) && put.path.segments().any(|name| name.len() > LONGEST_NAME) {
         let message = format!("a name has more than {LONGEST_NAME} bytes, and the server cannot store it");
-        return Error::new(ErrorKind::InvalidPath, message).with_http_status(500).with_help("shorten the name");
+        return Error::new(ErrorKind::InvalidPath, message)
+            .with_http_status(500)
+            .with_help("shorten the name");
     }
     match in_the_way(put).await {
         Ok(Some(reason)) => reason,

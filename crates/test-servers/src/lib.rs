@@ -19,6 +19,7 @@
 //! | [`Pyftpdlib`] | a server of FTP that lists as old ones do |
 //! | [`Mlflow`] | MLflow's own server of artifacts, over files or over an S3 |
 //! | [`Recorder`] | a proxy before any of them |
+//! | [`Scripted`] | whatever a test wants to have answered |
 //! | [`Terminator`] | TLS before any of them |
 
 #![allow(
@@ -45,6 +46,7 @@ mod process;
 mod radosgw;
 mod recorder;
 mod s3;
+mod scripted;
 mod terminator;
 
 pub use asyncssh::AsyncSsh;
@@ -60,4 +62,5 @@ pub use openssh::{OpenSsh, SshAgent};
 pub use radosgw::Radosgw;
 pub use recorder::{Recorded, Recorder};
 pub use s3::S3s;
+pub use scripted::{Asked, Scripted};
 pub use terminator::Terminator;

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::install::python_environment;
-use crate::moto::Moto;
+use crate::keys::Keys;
 use crate::plain_http::send;
 use crate::process::Process;
 
@@ -29,11 +29,11 @@ impl Mlflow {
         Self::start_in(directory, &destination, &[])
     }
 
-    /// Starts one that keeps artifacts in a bucket of this server, and lets clients move large files to and from it directly.
-    pub fn over_s3(server: &Moto, bucket: &str) -> Self {
-        let (url, keys) = (server.url(), server.keys());
+    /// Starts one that keeps artifacts in a bucket at this endpoint of S3, and lets clients move large files to and from it
+    /// directly.
+    pub fn over_s3(endpoint: &str, keys: &Keys, bucket: &str) -> Self {
         let variables = [
-            ("MLFLOW_S3_ENDPOINT_URL", url.as_str()),
+            ("MLFLOW_S3_ENDPOINT_URL", endpoint),
             ("AWS_ACCESS_KEY_ID", &keys.id),
             ("AWS_SECRET_ACCESS_KEY", &keys.secret),
             ("AWS_DEFAULT_REGION", "us-east-1"),

@@ -27,18 +27,20 @@ pub struct Moto {
 impl Moto {
     /// Starts one that has these buckets, a user whose keys are [`keys`](Moto::keys), and a role. The first use installs moto.
     pub fn start(buckets: &[&str]) -> Self {
-        let process = Process::start(&program(), |command, port| {
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-        });
+        let process = begin(buckets);
         let address = process.address();
-        for bucket in buckets {
-            send(address, "PUT", &format!("/{bucket}"), &unchecked("s3"), "");
-        }
         let keys = make_user(address);
         let role = make_role(address);
         // From here on it checks every request.
         send(address, "POST", "/moto-api/reset-auth", "", "0");
         Moto { process, keys, role }
+    }
+
+    /// Starts one that has these buckets and checks no request: where it checks, it fails for requests that are signed in their
+    /// address.
+    pub fn trusting(buckets: &[&str]) -> Self {
+        let keys = Keys { id: "any".to_owned(), secret: "canary-any-secret".to_owned() };
+        Moto { process: begin(buckets), keys, role: String::new() }
     }
 
     /// Where it listens.
@@ -60,6 +62,16 @@ impl Moto {
     pub fn role(&self) -> &str {
         &self.role
     }
+}
+
+fn begin(buckets: &[&str]) -> Process {
+    let process = Process::start(&program(), |command, port| {
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    });
+    for bucket in buckets {
+        send(process.address(), "PUT", &format!("/{bucket}"), &unchecked("s3"), "");
+    }
+    process
 }
 
 fn program() -> PathBuf {
