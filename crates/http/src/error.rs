@@ -136,7 +136,7 @@ pub(crate) fn status_error(
     }
 }
 
-/// The first message of a JSON error: Artifactory's, MLflow's, or FastAPI's.
+/// The first message of a JSON error: Artifactory's, MLflow's, or that of the framework beneath MLflow (`detail`).
 fn message_of(json: &serde_json::Value) -> Option<String> {
     let message =
         json.pointer("/errors/0/message").or_else(|| json.get("message")).or_else(|| json.get("detail"))?;

@@ -115,15 +115,10 @@ impl Client {
 
 /// The entry as an artifact. A name that leads elsewhere, or is none, is left out: it must not spoil the rest.
 fn child(directory: &ArtifactPath, listed: Listed) -> Option<ArtifactMeta> {
-    let path = match directory.child(&listed.path) {
-        Ok(path) => path,
-        Err(_) => {
-            log::warn!(
-                "the server lists a name in {directory:?} that is none, and is left out: {:?}",
-                listed.path
-            );
-            return None;
-        }
+    let Ok(path) = directory.child(&listed.path) else {
+        let name = &listed.path;
+        log::warn!("the server lists a name in {directory:?} that is none, and is left out: {name:?}");
+        return None;
     };
     if listed.is_dir {
         return Some(ArtifactMeta::directory(path));
