@@ -8,7 +8,7 @@ use mlflow_artifacts_core::{
     ArtifactKind, ArtifactMeta, ArtifactPath, ByteRange, ByteStream, Digest, DigestAlgorithm, Download,
     Error, ErrorKind, GetOptions, Result, Retry, verified,
 };
-use mlflow_artifacts_http::{Method, Request, Response, Url, same_origin};
+use mlflow_artifacts_http::{Asked, Method, Request, Response, Url, same_origin, wanted};
 use percent_encoding::percent_decode_str;
 
 use crate::client::Client;
@@ -147,24 +147,6 @@ pub(crate) async fn get(client: &Arc<Client>, path: &ArtifactPath, options: GetO
     Ok(Download { meta, range, stream, file: None })
 }
 
-/// First byte, and the one after the last where there is one.
-type Asked = Option<(u64, Option<u64>)>;
-
-/// What to ask the server for; `None` if it depends on the size, or is nothing.
-#[allow(clippy::option_option, reason = "no range and an unknown range differ")]
-fn wanted(range: ByteRange) -> Option<Asked> {
-    // The server counts in 63 bits.
-    const LARGEST: u64 = i64::MAX as u64;
-    match range {
-        ByteRange::Full => Some(None),
-        ByteRange::From(start) if start < LARGEST => Some(Some((start, None))),
-        ByteRange::Between(start, end) if start < end && start < LARGEST => {
-            Some(Some((start, Some(end).filter(|end| *end < LARGEST))))
-        }
-        _ => None,
-    }
-}
-
 /// Reads one artifact, in as many requests as it takes.
 struct Reader {
     client: Arc<Client>,
@@ -267,10 +249,7 @@ impl Reader {
         };
         check_pinned(Some(&content), pinned)?;
         let (start, end, size) = match (response.status(), asked) {
-            (206, _) => response
-                .header("content-range")
-                .and_then(content_range)
-                .ok_or_else(|| malformed("names no range"))?,
+            (206, _) => response.content_range().ok_or_else(|| malformed("names no range"))?,
             (_, None) => {
                 let size = content_length(&response).ok_or_else(|| malformed("has no length"))?;
                 (0, size, size)
@@ -355,43 +334,5 @@ fn check_pinned(content: Option<&Content>, pinned: Option<&str>) -> Result<()> {
             Err(Error::new(ErrorKind::PreconditionFailed, "the artifact is no longer the one with this etag"))
         }
         _ => Ok(()),
-    }
-}
-
-/// The first byte, the one after the last, and the size of `bytes first-last/size` (RFC 9110, section 14.4).
-fn content_range(text: &str) -> Option<(u64, u64, u64)> {
-    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last, size): (u64, u64, u64) = (first.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
-    (first <= last && last < size).then(|| (first, last + 1, size))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_ranges_are_read_strictly() {
-        assert_eq!(content_range("bytes 2-4/10"), Some((2, 5, 10)));
-        for text in [
-            "bytes */10",
-            "bytes 4-2/10",
-            "bytes 2-10/10",
-            "bytes 2-4/*",
-            "2-4/10",
-            "bytes 2-18446744073709551615/1",
-        ] {
-            assert_eq!(content_range(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn ranges_that_depend_on_the_size_are_asked_later() {
-        assert_eq!(wanted(ByteRange::Full), Some(None));
-        assert_eq!(wanted(ByteRange::Between(2, 5)), Some(Some((2, Some(5)))));
-        assert_eq!(wanted(ByteRange::Between(2, u64::MAX)), Some(Some((2, None))));
-        for range in [ByteRange::Last(2), ByteRange::Between(3, 3), ByteRange::From(u64::MAX)] {
-            assert_eq!(wanted(range), None, "{range:?}");
-        }
     }
 }

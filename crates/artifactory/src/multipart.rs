@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{Error, ErrorKind, PutOutcome, Result, Retry, Secret, SourceFile};
-use mlflow_artifacts_http::{Body, Credential, Method, Request, Response, Url, one_line};
+use mlflow_artifacts_http::{
+    Body, Credential, Method, Progress, Request, Response, Url, observed, one_line, read_file,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::error::{malformed, refusal};
-use crate::upload::{Deploy, Known, Progress, deploy_by_checksum, observed, read_file};
+use crate::upload::{Deploy, Known, deploy_by_checksum};
 
 /// From this many bytes on. Below, the steps around the parts cost more than the parts gain.
 pub(crate) const PAYS_FROM: u64 = 200 << 20;
@@ -141,7 +143,7 @@ impl InParts<'_> {
         let PartUrl { url } = json(ok(response, 200).await?).await?;
         let url = Url::parse(&url).ok().filter(|url| self.is_fit(url));
         let url = url.ok_or_else(|| malformed("names no address that a part may go to"))?;
-        let body = observed(read_file(source, start, length), deploy, start, progress);
+        let body = observed(read_file(source, start, length), &deploy.options, start, progress);
         // Signed, and by whoever signed it meant for whoever holds it: our credentials stay here.
         let request = Request::new(Method::PUT, url).signed().with_body(Body::Stream(body, Some(length)));
         let response = self.client.http.send(request).await?;

@@ -2,7 +2,7 @@
 //! compared with what was meant.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +11,7 @@ use mlflow_artifacts_core::{
     ArtifactPath, ByteStream, Deleted, Digest, DigestAlgorithm, Error, ErrorKind, Hasher, PutBody,
     PutOptions, PutOutcome, Result, Retry, Secret, SourceFile, verified,
 };
-use mlflow_artifacts_http::{Body, Method, Request, Response, Url};
+use mlflow_artifacts_http::{Body, Content, Method, Progress, Request, Response, Url, blocking, observed};
 use serde::Deserialize;
 
 use crate::client::Client;
@@ -71,12 +71,6 @@ pub(crate) struct Known {
     pub(crate) size: u64,
     pub(crate) sha1: Digest,
     pub(crate) sha256: Digest,
-}
-
-/// Content that can be sent again.
-enum Content {
-    Memory(Bytes),
-    File(Arc<SourceFile>),
 }
 
 /// Writes `body`, and says what the server has now.
@@ -142,27 +136,11 @@ async fn send(
     content: &Content,
     progress: &Arc<Progress>,
 ) -> Result<PutOutcome> {
-    let body = match content {
-        Content::Memory(bytes) if bytes.len() <= PIECE => {
-            deploy.options.advance(progress.beyond(0, known.size))?;
-            Body::Bytes(bytes.clone())
-        }
-        Content::Memory(bytes) => {
-            let bytes = bytes.clone();
-            let pieces = (0..bytes.len()).step_by(PIECE);
-            let pieces = pieces.map(move |at| Ok(bytes.slice(at..bytes.len().min(at + PIECE))));
-            Body::Stream(observed(stream::iter(pieces).boxed(), deploy, 0, progress), Some(known.size))
-        }
-        Content::File(source) => {
-            let pieces = read_file(source, 0, known.size).chain(unchanged(source, known.size)).boxed();
-            Body::Stream(observed(pieces, deploy, 0, progress), Some(known.size))
-        }
-    };
     let request = client
         .request(Method::PUT, deploy.url.clone())?
         .with_header("x-checksum-sha1", &known.sha1.hex())
         .with_header("x-checksum-sha256", &known.sha256.hex())
-        .with_body(body);
+        .with_body(content.body(&deploy.options, progress)?);
     let response = client.send(request).await?;
     if !matches!(response.status(), 200 | 201) {
         let error = refusal(response).await;
@@ -284,7 +262,7 @@ async fn put_passing(
     client.introduce(&deploy.full).await?;
     // Set when the stream has ended.
     let known = Arc::new(OnceLock::new());
-    let body = observed(hashed(stream, Arc::clone(&known)), deploy, 0, &Arc::default());
+    let body = observed(hashed(stream, Arc::clone(&known)), &deploy.options, 0, &Arc::default());
     let mut request = client.request(Method::PUT, deploy.url.clone())?.with_body(Body::Stream(body, length));
     if let Some(digest) = deploy.options.digest {
         let header =
@@ -413,87 +391,6 @@ fn of_file(source: Arc<SourceFile>) -> Result<(Known, Content)> {
     Ok((hashers.finish(), Content::File(source)))
 }
 
-/// `length` bytes of a file from `start` on, the next piece read while one is sent.
-pub(crate) fn read_file(source: &Arc<SourceFile>, start: u64, length: u64) -> ByteStream {
-    let source = Arc::clone(source);
-    let end = start + length;
-    let offsets = stream::iter((start..end).step_by(PIECE));
-    let pieces = offsets.map(move |offset| {
-        let source = Arc::clone(&source);
-        blocking(move || {
-            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            let mut piece = vec![0; left.min(PIECE)];
-            let mut filled = 0;
-            while filled < piece.len() {
-                match source.read_at(&mut piece[filled..], offset + filled as u64)? {
-                    0 => {
-                        source.check_unchanged(offset + filled as u64)?;
-                        return Err(Error::new(
-                            ErrorKind::SizeMismatch,
-                            "the file became shorter while it was read",
-                        ));
-                    }
-                    read => filled += read,
-                }
-            }
-            Ok(Bytes::from(piece))
-        })
-    });
-    pieces.buffered(2).boxed()
-}
-
-/// Nothing, or the error of a file that changed while it was read.
-fn unchanged(source: &Arc<SourceFile>, size: u64) -> ByteStream {
-    let source = Arc::clone(source);
-    let check = blocking(move || source.check_unchanged(size).map(|()| None));
-    stream::once(check).try_filter_map(future::ok).boxed()
-}
-
-/// How far the observer was told of.
-#[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU64);
-
-impl Progress {
-    /// How many of the bytes from `start` to `end` the observer has not been told of: they are sent again after a failure.
-    fn beyond(&self, start: u64, end: u64) -> u64 {
-        let told = self.0.fetch_max(end, Ordering::Relaxed);
-        end.saturating_sub(told.max(start))
-    }
-}
-
-/// The stream, told to the observer, which may stop it.
-pub(crate) fn observed(
-    stream: ByteStream,
-    deploy: &Deploy,
-    start: u64,
-    progress: &Arc<Progress>,
-) -> ByteStream {
-    let (options, progress) = (deploy.options.clone(), Arc::clone(progress));
-    let mut position = start;
-    stream
-        .map(move |piece| {
-            let piece = piece?;
-            let end = position + piece.len() as u64;
-            options.advance(progress.beyond(position, end))?;
-            position = end;
-            Ok(piece)
-        })
-        .boxed()
-}
-
-/// Runs `work` on a thread of the runtime that may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::new(ErrorKind::Cancelled, "the runtime was shut down")),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -510,13 +407,5 @@ mod tests {
         assert!(learned.is_worth_asking(CHECKSUM_PAYS));
         learned.note(true);
         assert!(learned.is_worth_asking(CHECKSUM_MAY_PAY));
-    }
-
-    #[test]
-    fn bytes_are_told_once() {
-        let progress = Progress::default();
-        assert_eq!(progress.beyond(0, 10), 10);
-        assert_eq!(progress.beyond(0, 10), 0);
-        assert_eq!(progress.beyond(5, 15), 5);
     }
 }

@@ -122,8 +122,8 @@ pub(crate) fn status_error(
     let error = Error::new(kind, format!("the server answered {status}{told}"))
         .with_retry(retry)
         .with_http_status(status.as_u16());
-    let code = match json.as_ref().and_then(|json| json.pointer("/errors/0/status")) {
-        Some(code) => Some(code.to_string()),
+    let code = match json.as_ref().and_then(code_of) {
+        Some(code) => Some(code),
         None => between(&body, "<Code>", "</Code>").map(one_line),
     };
     let error = match code {
@@ -136,10 +136,17 @@ pub(crate) fn status_error(
     }
 }
 
-/// The first message of a JSON error.
+/// The first message of a JSON error: Artifactory's, MLflow's, or that of the framework beneath MLflow (`detail`).
 fn message_of(json: &serde_json::Value) -> Option<String> {
-    let message = json.pointer("/errors/0/message").or_else(|| json.get("message"))?;
+    let message =
+        json.pointer("/errors/0/message").or_else(|| json.get("message")).or_else(|| json.get("detail"))?;
     message.as_str().map(one_line)
+}
+
+/// The code of a JSON error: the number of Artifactory's, or the word of MLflow's.
+fn code_of(json: &serde_json::Value) -> Option<String> {
+    let number = json.pointer("/errors/0/status").map(ToString::to_string);
+    number.or_else(|| json.get("error_code")?.as_str().map(one_line))
 }
 
 /// What a body says, in one short line: plain text, or the code and message of an object storage's XML.
@@ -211,6 +218,17 @@ mod tests {
         let error = error(403, &[("content-type", "application/json")], body);
         assert_eq!(error.message(), "the server answered 403 Forbidden: no deploy permission for ***");
         assert_eq!((error.kind(), error.http_status()), (ErrorKind::PermissionDenied, Some(403)));
+    }
+
+    #[test]
+    fn errors_of_mlflow_and_fastapi_are_understood() {
+        let mlflow =
+            error(404, &[], r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"No such artifact"}"#);
+        assert_eq!(mlflow.message(), "the server answered 404 Not Found: No such artifact");
+        assert_eq!(mlflow.provider_code(), Some("RESOURCE_DOES_NOT_EXIST"));
+        let fastapi = error(400, &[], r#"{"detail":"a directory, not a file"}"#);
+        assert_eq!(fastapi.message(), "the server answered 400 Bad Request: a directory, not a file");
+        assert_eq!(fastapi.provider_code(), None);
     }
 
     #[test]

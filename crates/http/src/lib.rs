@@ -28,8 +28,10 @@
 
 mod client;
 mod config;
+mod content;
 mod deadline;
 mod error;
+mod range;
 mod request;
 mod response;
 mod tls;
@@ -38,7 +40,9 @@ mod upload;
 
 pub use client::{ATTEMPTS_AT_A_STRANGER, HttpClient};
 pub use config::{CA_BUNDLE, CLIENT_CERTIFICATE, CLIENT_KEY, HttpOptions, KEYS, Proxies, TRANSFER_TIMEOUT};
+pub use content::{Content, Progress, blocking, observed, read_file};
 pub use error::{is_unsent, one_line, tls_error, without_secrets, xml_error};
+pub use range::{Asked, wanted};
 pub use request::{Body, Credential, Request, same_origin};
 pub use reqwest::Method;
 pub use reqwest::header;

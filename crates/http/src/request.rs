@@ -164,6 +164,11 @@ impl Request {
         self.credential.as_ref()
     }
 
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// Where it goes.
     pub fn url(&self) -> &Url {
         &self.url

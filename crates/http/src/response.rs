@@ -14,6 +14,7 @@ use crate::Request;
 use crate::client::silence;
 use crate::deadline::Deadline;
 use crate::error::{status_error, transport_error};
+use crate::range::content_range;
 
 /// How much of an error's body is read.
 const ERROR_BODY: usize = 16 << 10;
@@ -51,6 +52,11 @@ impl Response {
     /// The first header with this lower-case name, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// The first byte, the one after the last, and the size of the whole content, of which this is a part.
+    pub fn content_range(&self) -> Option<(u64, u64, u64)> {
+        self.header("content-range").and_then(content_range)
     }
 
     /// All headers.

@@ -32,7 +32,7 @@ pub use mlflow_artifacts_transfer::*;
 
 /// A registry with every store that comes with the project: `file` (and bare paths), `memory`, and, unless their features are off,
 /// `artifactory`, those of `azure` (`wasb`, `wasbs`, `abfs`, `abfss`), those of `ftp` (`ftp`, `ftps`), `gs` (the feature `gcs`),
-/// those of `s3` (`s3`, `r2`, `b2`, `oss`) and `sftp`.
+/// those of `mlflow-proxy` (`mlflow-artifacts`, `http`, `https`), those of `s3` (`s3`, `r2`, `b2`, `oss`) and `sftp`.
 ///
 /// # Panics
 ///
@@ -49,6 +49,8 @@ pub fn default_registry() -> Registry {
     #[cfg(feature = "gcs")]
     mlflow_artifacts_gcs::register(&mut registry).expect("every store has schemes of its own");
     mlflow_artifacts_local::register(&mut registry).expect("every store has schemes of its own");
+    #[cfg(feature = "mlflow-proxy")]
+    mlflow_artifacts_mlflow_proxy::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "s3")]
     mlflow_artifacts_s3::register(&mut registry).expect("every store has schemes of its own");
     #[cfg(feature = "sftp")]
@@ -73,6 +75,7 @@ mod tests {
         feature = "azure",
         feature = "ftp",
         feature = "gcs",
+        feature = "mlflow-proxy",
         feature = "s3",
         feature = "sftp"
     ))]
@@ -87,7 +90,10 @@ mod tests {
             "ftp",
             "ftps",
             "gs",
+            "http",
+            "https",
             "memory",
+            "mlflow-artifacts",
             "oss",
             "r2",
             "s3",

@@ -5,6 +5,7 @@
     feature = "azure",
     feature = "ftp",
     feature = "gcs",
+    feature = "mlflow-proxy",
     feature = "s3",
     feature = "sftp"
 ))]

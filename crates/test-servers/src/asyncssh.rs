@@ -1,12 +1,12 @@
 //! asyncssh: an SSH server written in Python, with what OpenSSH's does not do.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::install::{installed, run};
+use crate::install::{python_environment, run};
 use crate::process::Process;
 
 const REQUIREMENTS: &str = include_str!("../asyncssh/requirements.txt");
@@ -69,16 +69,5 @@ impl AsyncSsh {
 }
 
 fn python() -> PathBuf {
-    let environment = installed("asyncssh", REQUIREMENTS, install);
-    environment.join("bin/python")
-}
-
-fn install(directory: &Path) {
-    run(Command::new("python3").args(["-m", "venv"]).arg(directory));
-    let requirements = directory.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS)
-        .unwrap_or_else(|error| panic!("{} cannot be written: {error}", requirements.display()));
-    run(Command::new(directory.join("bin/python"))
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
-        .arg(&requirements));
+    python_environment("asyncssh", REQUIREMENTS).join("bin/python")
 }

@@ -34,6 +34,19 @@ pub(crate) fn installed(name: &str, wanted: &str, install: impl FnOnce(&Path)) -
     directory
 }
 
+/// A virtual environment with the Python packages that these requirements pin, all of them.
+pub(crate) fn python_environment(name: &str, requirements: &str) -> PathBuf {
+    installed(name, requirements, |directory| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(directory));
+        let file = directory.join("requirements.txt");
+        std::fs::write(&file, requirements)
+            .unwrap_or_else(|error| panic!("{} cannot be written: {error}", file.display()));
+        run(Command::new(directory.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
+            .arg(&file));
+    })
+}
+
 /// The directory that Debian's packages are unpacked in, without being installed: Debian's archive names their versions, and nothing of
 /// this machine changes.
 pub(crate) fn unpacked(name: &str, packages: &[&str]) -> PathBuf {

@@ -17,7 +17,9 @@
 //! | [`AsyncSsh`] | asyncssh, which asks questions and can do without OpenSSH's extensions |
 //! | [`Proftpd`], [`Vsftpd`], [`PureFtpd`] | servers of FTP as they are run in production, with and without TLS |
 //! | [`Pyftpdlib`] | a server of FTP that lists as old ones do |
+//! | [`Mlflow`] | MLflow's own server of artifacts, over files or over an S3 |
 //! | [`Recorder`] | a proxy before any of them |
+//! | [`Scripted`] | whatever a test wants to have answered |
 //! | [`Terminator`] | TLS before any of them |
 
 #![allow(
@@ -35,6 +37,7 @@ mod gcs;
 mod hosted;
 mod install;
 mod keys;
+mod mlflow;
 mod moto;
 mod nfs;
 mod openssh;
@@ -43,6 +46,7 @@ mod process;
 mod radosgw;
 mod recorder;
 mod s3;
+mod scripted;
 mod terminator;
 
 pub use asyncssh::AsyncSsh;
@@ -51,10 +55,12 @@ pub use fault::{Effect, Fault};
 pub use ftp::{FtpHabit, FtpSecurity, FtpServer, Proftpd, PureFtpd, Pyftpdlib, Vsftpd};
 pub use gcs::Gcs;
 pub use keys::Keys;
+pub use mlflow::Mlflow;
 pub use moto::Moto;
 pub use nfs::Nfs;
 pub use openssh::{OpenSsh, SshAgent};
 pub use radosgw::Radosgw;
 pub use recorder::{Recorded, Recorder};
 pub use s3::S3s;
+pub use scripted::{Asked, Scripted};
 pub use terminator::Terminator;

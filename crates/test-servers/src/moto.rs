@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 
-use crate::install::{installed, run};
+use crate::install::python_environment;
 use crate::keys::Keys;
 use crate::plain_http::{element, send};
 use crate::process::Process;
@@ -28,18 +27,20 @@ pub struct Moto {
 impl Moto {
     /// Starts one that has these buckets, a user whose keys are [`keys`](Moto::keys), and a role. The first use installs moto.
     pub fn start(buckets: &[&str]) -> Self {
-        let process = Process::start(&program(), |command, port| {
-            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-        });
+        let process = begin(buckets);
         let address = process.address();
-        for bucket in buckets {
-            send(address, "PUT", &format!("/{bucket}"), &unchecked("s3"), "");
-        }
         let keys = make_user(address);
         let role = make_role(address);
         // From here on it checks every request.
         send(address, "POST", "/moto-api/reset-auth", "", "0");
         Moto { process, keys, role }
+    }
+
+    /// Starts one that has these buckets and checks no request: where it checks, it fails for requests that are signed in their
+    /// address.
+    pub fn trusting(buckets: &[&str]) -> Self {
+        let keys = Keys { id: "any".to_owned(), secret: "canary-any-secret".to_owned() };
+        Moto { process: begin(buckets), keys, role: String::new() }
     }
 
     /// Where it listens.
@@ -63,17 +64,18 @@ impl Moto {
     }
 }
 
-fn program() -> PathBuf {
-    let environment = installed("moto", REQUIREMENTS, |directory| {
-        run(Command::new("python3").args(["-m", "venv"]).arg(directory));
-        let requirements = directory.join("requirements.txt");
-        std::fs::write(&requirements, REQUIREMENTS)
-            .unwrap_or_else(|error| panic!("{} cannot be written: {error}", requirements.display()));
-        run(Command::new(directory.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
-            .arg(&requirements));
+fn begin(buckets: &[&str]) -> Process {
+    let process = Process::start(&program(), |command, port| {
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
     });
-    environment.join("bin/moto_server")
+    for bucket in buckets {
+        send(process.address(), "PUT", &format!("/{bucket}"), &unchecked("s3"), "");
+    }
+    process
+}
+
+fn program() -> PathBuf {
+    python_environment("moto", REQUIREMENTS).join("bin/moto_server")
 }
 
 /// A header that says which service is meant. Its signature is none: nothing is checked yet.

@@ -1,10 +1,9 @@
 //! pyftpdlib: an FTP server in Python, with the habits that a test asks for.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::ftp::{FtpSecurity, FtpServer, Setting, write};
-use crate::install::{installed, run};
+use crate::install::python_environment;
 
 const REQUIREMENT: &str = "pyftpdlib==2.2.0";
 const SCRIPT: &str = include_str!("serve.py");
@@ -28,17 +27,7 @@ pub enum FtpHabit {
 impl Pyftpdlib {
     /// Starts one. The first use installs it.
     pub fn start(habit: FtpHabit) -> FtpServer {
-        let packages = installed("pyftpdlib", REQUIREMENT, |directory| {
-            run(Command::new("python3").args(["-m", "venv"]).arg(directory));
-            run(Command::new(directory.join("bin/python")).args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                REQUIREMENT,
-            ]));
-        });
+        let packages = python_environment("pyftpdlib", REQUIREMENT);
         FtpServer::start(FtpSecurity::Plain, |directory, _| {
             write(&directory.join("serve.py"), SCRIPT);
             let arguments = match habit {

@@ -1,0 +1,81 @@
+//! MLflow's own server, which serves artifacts and nothing else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::install::python_environment;
+use crate::keys::Keys;
+use crate::plain_http::send;
+use crate::process::Process;
+
+const REQUIREMENTS: &str = include_str!("../mlflow-requirements.txt");
+
+/// `mlflow server --artifacts-only` with one worker, over files of this machine or over an S3.
+#[derive(Debug)]
+pub struct Mlflow {
+    process: Process,
+    /// Its database, and its artifacts where it keeps them itself; gone with it.
+    directory: TempDir,
+}
+
+impl Mlflow {
+    /// Starts one that keeps artifacts as files. The first use installs MLflow.
+    pub fn start() -> Self {
+        let directory = directory();
+        let destination = format!("file://{}", directory.path().join("artifacts").display());
+        Self::start_in(directory, &destination, &[])
+    }
+
+    /// Starts one that keeps artifacts in a bucket at this endpoint of S3, and lets clients move large files to and from it
+    /// directly.
+    pub fn over_s3(endpoint: &str, keys: &Keys, bucket: &str) -> Self {
+        let variables = [
+            ("MLFLOW_S3_ENDPOINT_URL", endpoint),
+            ("AWS_ACCESS_KEY_ID", &keys.id),
+            ("AWS_SECRET_ACCESS_KEY", &keys.secret),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true"),
+            ("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true"),
+        ];
+        Self::start_in(directory(), &format!("s3://{bucket}/artifacts"), &variables)
+    }
+
+    fn start_in(directory: TempDir, destination: &str, variables: &[(&str, &str)]) -> Self {
+        let program = python_environment("mlflow", REQUIREMENTS).join("bin/mlflow");
+        let process = Process::start(&program, |command: &mut Command, port| {
+            command
+                .args(["server", "--artifacts-only", "--workers", "1", "--host", "127.0.0.1"])
+                .args(["--port", &port.to_string(), "--artifacts-destination", destination])
+                // Where it makes a database, and looks for credentials.
+                .current_dir(directory.path())
+                .env("HOME", directory.path())
+                .env("MLFLOW_DISABLE_TELEMETRY", "true")
+                .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+                .envs(variables.iter().copied());
+        });
+        send(process.address(), "GET", "/health", "", "");
+        Mlflow { process, directory }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    /// Its address as a tracking URI.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// Where it keeps artifacts, if it keeps them as files.
+    pub fn files(&self) -> PathBuf {
+        self.directory.path().join("artifacts")
+    }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap_or_else(|error| panic!("no directory for MLflow: {error}"))
+}
