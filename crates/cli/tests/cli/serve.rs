@@ -253,7 +253,8 @@ fn a_thousand_connections_do_not_harm_one_another() {
     let serving = Serving::start(&scratch, "store", &[], &[]);
     let idle: Vec<_> = (0..750).map(|_| TcpStream::connect(serving.address).unwrap()).collect();
     // Half of a part that a store would wait for, then a byte now and then.
-    let mut trickling: Vec<_> = (0..50).map(|number| begin_upload(&serving, number, &vec![7; 50_000])).collect();
+    let mut trickling: Vec<_> =
+        (0..50).map(|number| begin_upload(&serving, number, &vec![7; 50_000])).collect();
     let address = serving.address;
     let uploads: Vec<_> = (0..UPLOADS)
         .map(|number| std::thread::spawn(move || upload_to(address, &format!("many/{number}"), number)))
