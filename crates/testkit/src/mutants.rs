@@ -347,7 +347,9 @@ fn every_defect_is_caught() {
     ];
     for (defect, case) in table {
         assert!(passes(Defect::None, case), "{case} fails without a defect");
-        assert!(!passes(defect, case), "{case} does not catch {defect:?}");
+        // A reader that is to see a gap may be elsewhere while it is open.
+        let attempts = if case.starts_with("concurrency::") { 50 } else { 1 };
+        assert!((0..attempts).any(|_| !passes(defect, case)), "{case} does not catch {defect:?}");
     }
 }
 

@@ -274,6 +274,7 @@ fn a_thousand_connections_do_not_harm_one_another() {
         );
     }
     let peak = peak(&serving.process);
+    println!("{} MiB at most", peak >> 20);
     assert!(peak < 128 << 20, "{} MiB", peak >> 20);
     drop((idle, trickling));
     wait_until("what was given up is gone", || {
