@@ -56,7 +56,8 @@ impl Mlflow {
                 .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
                 .envs(variables.iter().copied());
         });
-        send(process.address(), "GET", "/health", "", "");
+        // It makes its database for the first of these answers, which takes seconds.
+        send(process.address(), "GET", "/api/3.0/mlflow/server-info", "", "");
         Mlflow { process, directory }
     }
 
