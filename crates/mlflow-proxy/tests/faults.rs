@@ -290,6 +290,8 @@ mod lies {
         });
         let store = run(&server.url(), "1");
         assert_eq!(listed(&store).await, ["d", "f", "d/d"]);
+        assert_eq!(store.stat(&path("f/f")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(store.stat(&path("d/d")).await.unwrap().size, 2);
         assert!(store.list_all(&path("f"), ListOptions::default()).await.unwrap().is_empty());
     }
 
