@@ -85,7 +85,9 @@ impl HttpClient {
         let builder = client.request(request.method.clone(), request.url.clone()).headers(headers);
         let (builder, upload) = prepare(builder, std::mem::replace(&mut request.body, Body::None));
         let deadline = self.options.transfer_timeout.map(Deadline::after);
-        let answer = Deadline::hold(deadline, self.await_answer(builder.send(), upload)).await;
+        let patience =
+            if request.is_patient { self.options.commit_timeout } else { self.options.read_timeout };
+        let answer = Deadline::hold(deadline, self.await_answer(builder.send(), upload, patience)).await;
         match answer.flatten() {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
@@ -103,13 +105,14 @@ impl HttpClient {
         &self,
         send: impl Future<Output = reqwest::Result<reqwest::Response>>,
         upload: Option<Upload>,
+        patience: Duration,
     ) -> Result<reqwest::Response> {
-        let patience = self.options.read_timeout;
         let Some(upload) = upload else {
             let answer = timeout(patience, send).await;
             return answer.map_err(|_| silence(patience))?.map_err(transport_error);
         };
-        let watched = upload.watch(send, patience, self.options.commit_timeout).await;
+        let (idle, commit) = (self.options.read_timeout, self.options.commit_timeout);
+        let watched = upload.watch(send, idle, commit).await;
         watched.map_err(silence)?.map_err(|error| {
             // What broke the body off is what happened; the transport only noticed.
             upload.error().unwrap_or_else(|| transport_error(error))

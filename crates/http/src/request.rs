@@ -83,6 +83,8 @@ pub struct Request {
     pub(crate) body: Body,
     /// The URL itself is a secret: its query is a signature.
     pub(crate) is_signed: bool,
+    /// The answer may take as long as that to an upload.
+    pub(crate) is_patient: bool,
 }
 
 impl fmt::Debug for Request {
@@ -101,7 +103,15 @@ impl Request {
     /// A request without headers and body.
     pub fn new(method: Method, url: Url) -> Self {
         let headers = HeaderMap::new();
-        Request { method, url, headers, credential: None, body: Body::None, is_signed: false }
+        Request {
+            method,
+            url,
+            headers,
+            credential: None,
+            body: Body::None,
+            is_signed: false,
+            is_patient: false,
+        }
     }
 
     /// Sends the credential too: to the origin of this request's URL and to no other.
@@ -159,6 +169,14 @@ impl Request {
         self
     }
 
+    /// Says that the server fetches what it answers first: without a body, the request is waited for as long as the answer to an
+    /// upload ([`HttpOptions::commit_timeout`](crate::HttpOptions::commit_timeout)).
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
     /// Who asks.
     pub fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref()
@@ -197,6 +215,7 @@ impl Request {
             credential: self.credential.clone().filter(|_| is_same),
             body: Body::None,
             is_signed: !is_same || self.is_signed,
+            is_patient: self.is_patient,
             url,
         })
     }

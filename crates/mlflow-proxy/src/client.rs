@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mlflow_artifacts_core::{ArtifactPath, Error, ErrorKind, Result, Retry};
-use mlflow_artifacts_http::{Body, HttpClient, Method, Request, Response, Url, is_unsent};
+use mlflow_artifacts_http::{Body, HttpClient, Method, Request, Response, Url, is_unsent, same_origin};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
@@ -85,15 +85,22 @@ impl Client {
         let reads = matches!(request.method(), &Method::GET | &Method::HEAD);
         let mut response = self.http.send(request).await?;
         for _ in 0..MOST_HOPS {
-            match response.redirect().filter(|_| reads) {
-                Some(next) => response = self.http.send(next?).await?,
-                None => break,
+            let Some(next) = response.redirect().filter(|_| reads).transpose()? else { break };
+            if self.loses_credentials(&response, &next) {
+                return Err(refusal(response).await);
             }
+            response = self.http.send(next).await?;
         }
         match response.status() {
             401 => Err(refusal(response).await.with_help(self.credentials.help())),
             _ => Ok(response),
         }
+    }
+
+    /// Whether the same server, at another port or with TLS, would be asked as nobody: it is to be named as it wants to be.
+    fn loses_credentials(&self, response: &Response, next: &Request) -> bool {
+        let is_same_host = response.url().host() == next.url().host();
+        is_same_host && self.credentials.credential.is_some() && !same_origin(response.url(), next.url())
     }
 
     /// Makes a request, again and again, until it is answered well; any other status is an error.

@@ -167,7 +167,9 @@ impl Reader {
             self.client.direct.send(ranged(request, asked, pinned)).await?
         } else {
             let url = self.client.api_url("artifacts", &self.client.full(&self.path))?;
-            self.client.send(ranged(self.client.request(Method::GET, url), asked, pinned)).await?
+            // Over an object storage the server fetches all of it before it answers.
+            let request = self.client.request(Method::GET, url).patient();
+            self.client.send(ranged(request, asked, pinned)).await?
         };
         match response.status() {
             200 | 206 => self.opened(response, pinned).await.map(Some),

@@ -19,6 +19,8 @@
 //!   that: see `direct_uploads` and `direct_downloads`. Those requests carry none of our credentials. Only where the first
 //!   of them is set to true does the store claim [`MULTIPART`](mlflow_artifacts_core::Capabilities::MULTIPART), and the second,
 //!   [`PRESIGN`](mlflow_artifacts_core::Capabilities::PRESIGN) (of downloads, for as long as the server likes).
+//! - **Uploads** appear whole and at once where the server sees to that: MLflow 3.17 does over files, 2.22 does not. Behind gunicorn
+//!   it may take one that broke off for a whole one: that is an error here, but what stood there before is gone.
 //! - **Ranges** that a server ignores are cut out here; it then sends everything.
 //!
 //! ```no_run

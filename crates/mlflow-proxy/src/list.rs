@@ -86,7 +86,8 @@ impl Client {
         if !self.can_ask(&parent).await? {
             return Ok(Vec::new());
         }
-        let mut siblings = self.listed(&parent).await?;
+        // It asks for the directory itself where that could be a file.
+        let mut siblings = Box::pin(self.children(&parent)).await?;
         siblings.retain(|entry| entry.path == *path);
         Ok(siblings)
     }

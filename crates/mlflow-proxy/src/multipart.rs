@@ -328,3 +328,34 @@ impl Upload for ProxyUpload {
         self.0.give_up().await.map_err(self.named("abort"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(content: &[usize], size: usize) -> Vec<(u32, usize)> {
+        let content: Vec<_> = content.iter().map(|length| Ok(Bytes::from(vec![7; *length]))).collect();
+        let pieces = in_pieces(stream::iter(content).boxed(), size);
+        let pieces: Result<Vec<_>> = futures_util::FutureExt::now_or_never(pieces.try_collect()).unwrap();
+        pieces.unwrap().into_iter().map(|(number, piece)| (number, piece.len())).collect()
+    }
+
+    #[test]
+    fn content_is_cut_into_full_pieces_and_a_last_one() {
+        assert_eq!(pieces(&[], 4), [(1, 0)]);
+        assert_eq!(pieces(&[0, 3], 4), [(1, 3)]);
+        assert_eq!(pieces(&[1, 3], 4), [(1, 4)]);
+        assert_eq!(pieces(&[5], 4), [(1, 4), (2, 1)]);
+        assert_eq!(pieces(&[3, 0, 3, 2], 4), [(1, 4), (2, 4)]);
+        assert_eq!(pieces(&[13], 4), [(1, 4), (2, 4), (3, 4), (4, 1)]);
+    }
+
+    #[tokio::test]
+    async fn content_that_breaks_off_has_no_last_piece() {
+        let broken = Err(Error::new(ErrorKind::Connection, "gone"));
+        let content = stream::iter([Ok(Bytes::from_static(b"12345")), broken]).boxed();
+        let mut pieces = in_pieces(content, 4);
+        assert_eq!(pieces.try_next().await.unwrap().unwrap(), (1, Bytes::from_static(b"1234")));
+        assert_eq!(pieces.try_next().await.unwrap_err().kind(), ErrorKind::Connection);
+    }
+}

@@ -81,6 +81,20 @@ mod passing {
         assert_eq!(recorder.requests().len(), 2);
     }
 
+    /// MLflow's server over an object storage is silent while it fetches a file.
+    #[tokio::test]
+    async fn content_is_waited_for_longer_than_a_listing() {
+        let server = Scripted::start(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2_500));
+            Scripted::respond(200, &[], "content")
+        });
+        let config = config(&server.url()).with("direct_downloads", "false").with("retries", "0");
+        let store = run_with(&config.with("read_timeout", "1").with("commit_timeout", "60"), "1");
+        assert_eq!(store.get_bytes(&path("file")).await.unwrap(), "content");
+        let listed = store.list_all(&path(""), ListOptions::default()).await.unwrap_err();
+        assert_error(&listed, ErrorKind::Timeout, &["silent for 1 s"]);
+    }
+
     #[tokio::test]
     async fn a_server_that_stays_broken_is_given_up() {
         let server = Scripted::start(|_| json(502, "{}"));
@@ -276,6 +290,8 @@ mod lies {
         });
         let store = run(&server.url(), "1");
         assert_eq!(listed(&store).await, ["d", "f", "d/d"]);
+        assert_eq!(store.stat(&path("f/f")).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(store.stat(&path("d/d")).await.unwrap().size, 2);
         assert!(store.list_all(&path("f"), ListOptions::default()).await.unwrap().is_empty());
     }
 
@@ -310,23 +326,40 @@ mod elsewhere {
         })
     }
 
+    fn serving() -> Scripted {
+        scripted(|asked| {
+            let is_listing = asked.target.contains('?');
+            let content = Scripted::respond(200, &[], "content");
+            Some(if is_listing { listing(&[("file", Some(7))]) } else { content })
+        })
+    }
+
+    /// Of two names of one machine one is another host.
+    fn by_name(server: &Scripted) -> String {
+        server.url().replace("127.0.0.1", "localhost")
+    }
+
     #[tokio::test]
     async fn reading_follows_a_redirect_without_credentials() {
-        let other = scripted(|asked| {
-            let is_listing = asked.target.contains('?');
-            Some(if is_listing {
-                listing(&[("file", Some(7))])
-            } else {
-                Scripted::respond(200, &[], "content")
-            })
-        });
-        let first = redirecting(other.url());
+        let other = serving();
+        let first = redirecting(by_name(&other));
         let store = run_with(&config(&first.url()).with("direct_downloads", "false"), "1");
         assert_eq!(store.get_bytes(&path("file")).await.unwrap(), "content");
         assert_eq!(store.stat(&path("file")).await.unwrap().size, 7);
         assert!(first.asked().iter().all(|asked| asked.header("authorization").is_some()));
         assert_eq!(other.asked().len(), 2);
         assert!(other.asked().iter().all(|asked| !asked.head.contains("canary")));
+    }
+
+    /// As with a server that wants TLS: what follows would be a refusal of nobody in particular.
+    #[tokio::test]
+    async fn the_same_host_at_another_address_is_named() {
+        let other = serving();
+        let first = redirecting(other.url());
+        let store = run(&first.url(), "1");
+        let error = store.stat(&path("file")).await.unwrap_err();
+        assert_error(&error, ErrorKind::Protocol, &["redirects this request to", &other.url()]);
+        assert!(other.asked().is_empty());
     }
 
     #[tokio::test]

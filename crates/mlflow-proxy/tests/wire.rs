@@ -298,6 +298,19 @@ async fn a_server_without_parts_gets_the_file_itself() {
 }
 
 #[tokio::test]
+async fn a_server_that_cannot_say_what_it_can_do_gets_the_file_itself() {
+    for (status, body) in [(500, "{}"), (404, "{}"), (200, "[]"), (200, "<html>Log in!</html>")] {
+        let Direct { server, storage } =
+            direct("{}", move |asked| (asked.target == SERVER_INFO).then(|| json(status, body)));
+        let store = run_with(&common::config(&server.url()).with("direct_upload_from", "0"), "1");
+        store.put_bytes(&path("x"), "content".into()).await.unwrap();
+        let expected = [format!("GET {SERVER_INFO}"), format!("PUT {ARTIFACTS}/1/x")];
+        assert_eq!(lines(&server.asked()), expected, "{status} {body}");
+        assert!(storage.asked().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_moves_nothing_itself_is_gone_around() {
     let refusal =
         r#"{"error_code":"PERMISSION_DENIED","message":"direct only","artifacts_presigned_only":true}"#;
@@ -410,8 +423,6 @@ async fn parts_reach_a_storage_that_checks_signatures() {
     let server = Mlflow::over_s3(&storage.url(), storage.keys(), "bucket");
     // As the server says, without a word of ours but from when on.
     let store = run_with(&common::config(&server.url()).with("direct_upload_from", "1000000"), "1/r");
-    // The first look takes the server seconds, and what it can do is asked for with less patience.
-    list(&store).await;
     let recorder = Recorder::before(server.address());
     let seen = run_with(&common::config(&recorder.url()).with("direct_upload_from", "1000000"), "1/r");
     let content = random_bytes(1, 12 << 20);

@@ -24,9 +24,18 @@ pub struct Mlflow {
 impl Mlflow {
     /// Starts one that keeps artifacts as files. The first use installs MLflow.
     pub fn start() -> Self {
+        Self::over_files(&[])
+    }
+
+    /// The same as it was before it learned to stream: behind gunicorn, every request by its older handlers.
+    pub fn behind_gunicorn() -> Self {
+        Self::over_files(&["--gunicorn-opts", "--worker-class gthread --threads 8 --timeout 300"])
+    }
+
+    fn over_files(arguments: &[&str]) -> Self {
         let directory = directory();
         let destination = format!("file://{}", directory.path().join("artifacts").display());
-        Self::start_in(directory, &destination, &[])
+        Self::start_in(directory, &destination, arguments, &[])
     }
 
     /// Starts one that keeps artifacts in a bucket at this endpoint of S3, and lets clients move large files to and from it
@@ -40,15 +49,21 @@ impl Mlflow {
             ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true"),
             ("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true"),
         ];
-        Self::start_in(directory(), &format!("s3://{bucket}/artifacts"), &variables)
+        Self::start_in(directory(), &format!("s3://{bucket}/artifacts"), &[], &variables)
     }
 
-    fn start_in(directory: TempDir, destination: &str, variables: &[(&str, &str)]) -> Self {
+    fn start_in(
+        directory: TempDir,
+        destination: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let program = python_environment("mlflow", REQUIREMENTS).join("bin/mlflow");
         let process = Process::start(&program, |command: &mut Command, port| {
             command
                 .args(["server", "--artifacts-only", "--workers", "1", "--host", "127.0.0.1"])
                 .args(["--port", &port.to_string(), "--artifacts-destination", destination])
+                .args(arguments)
                 // Where it makes a database, and looks for credentials.
                 .current_dir(directory.path())
                 .env("HOME", directory.path())
@@ -56,7 +71,8 @@ impl Mlflow {
                 .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
                 .envs(variables.iter().copied());
         });
-        send(process.address(), "GET", "/health", "", "");
+        // It makes its database for the first of these answers, which takes seconds.
+        send(process.address(), "GET", "/api/3.0/mlflow/server-info", "", "");
         Mlflow { process, directory }
     }
 
