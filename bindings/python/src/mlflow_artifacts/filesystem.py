@@ -195,10 +195,19 @@ def _split(url: str) -> Tuple[str, str]:
     if "://" not in url:
         return "", url
     parts = urlsplit(_without_prefix(url))
-    # Where Artifactory's own paths begin.
-    context = "/artifactory/" if parts.scheme == "artifactory" and parts.path.startswith("/artifactory/") else "/"
+    context = _context(parts.scheme, parts.path)
     root = f"{parts.scheme}://{parts.netloc}{context}"
     return (root.rstrip("/") if parts.netloc else root), url.partition("://")[2][len(parts.netloc + context) :]
+
+
+def _context(scheme: str, path: str) -> str:
+    """Where a server's own paths end and those of artifacts begin."""
+    if scheme == "artifactory" and path.startswith("/artifactory/"):
+        return "/artifactory/"
+    if scheme in ("http", "https"):
+        before, route, _ = path.partition("/mlflow-artifacts/artifacts/")
+        return before + route if route else "/"
+    return "/"
 
 
 def _parents(name: str) -> Iterator[str]:
