@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use log::LevelFilter;
 use mlflow_artifacts::{Properties, TransferOptions, Verify};
@@ -246,8 +246,12 @@ first step that failed; 0 means that everything works.";
 /// `serve`
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Args)]
-#[command(after_help = SERVE_AFTER_HELP)]
+#[command(after_help = SERVE_AFTER_HELP, disable_help_flag = true)]
 pub(crate) struct ServeArguments {
+    /// Print help.
+    // Its short form is that of --host, as in `mlflow server`.
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     /// The store that is served: a URI or a local path.
     #[arg(
         long = "artifacts-destination",
@@ -258,10 +262,10 @@ pub(crate) struct ServeArguments {
     )]
     pub(crate) destination: OsString,
     /// The address to listen on.
-    #[arg(long, env = "MLFLOW_HOST", default_value = "127.0.0.1")]
+    #[arg(long, short = 'h', env = "MLFLOW_HOST", default_value = "127.0.0.1")]
     pub(crate) host: String,
     /// The port to listen on; 0 for one that is free.
-    #[arg(long, env = "MLFLOW_PORT", default_value_t = 5000)]
+    #[arg(long, short = 'p', env = "MLFLOW_PORT", default_value_t = 5000)]
     pub(crate) port: u16,
     /// What stands before the path of every route, such as /mlflow.
     #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", default_value = "")]

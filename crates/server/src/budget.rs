@@ -8,6 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Several of what one connection reads at once.
+const SMALLEST: usize = 1 << 20;
+
 /// What all uploads share.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
@@ -17,7 +20,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
-        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        let bytes = bytes.clamp(SMALLEST, Semaphore::MAX_PERMITS);
         Budget { bytes: Arc::new(Semaphore::new(bytes)), beyond: Arc::new(Semaphore::new(1)) }
     }
 
@@ -84,25 +87,26 @@ mod tests {
 
     #[test]
     fn one_upload_goes_beyond_it_and_the_others_wait() {
-        let budget = Budget::new(100);
+        const UNIT: usize = SMALLEST / 100;
+        let budget = Budget::new(SMALLEST);
         let (mut first, mut second, mut third) = (budget.account(), budget.account(), budget.account());
         let of = |count| Bytes::from(vec![7; count]);
-        let held = now(first.charge(of(90))).unwrap();
-        assert_eq!(held, of(90));
-        let beyond = now(second.charge(of(50))).unwrap();
-        assert_eq!(now(second.charge(of(1000))).unwrap().len(), 1000);
-        assert!(now(third.charge(of(50))).is_none());
+        let held = now(first.charge(of(90 * UNIT))).unwrap();
+        assert_eq!(held, of(90 * UNIT));
+        let beyond = now(second.charge(of(50 * UNIT))).unwrap();
+        assert_eq!(now(second.charge(of(1000 * UNIT))).unwrap().len(), 1000 * UNIT);
+        assert!(now(third.charge(of(50 * UNIT))).is_none());
         drop(beyond);
-        assert!(now(third.charge(of(50))).is_none(), "it is not over yet");
+        assert!(now(third.charge(of(50 * UNIT))).is_none(), "it is not over yet");
         // A copy keeps what it is a copy of.
         let copy = held.slice(..1);
         drop(held);
-        assert!(now(third.charge(of(50))).is_none());
+        assert!(now(third.charge(of(50 * UNIT))).is_none());
         drop(copy);
-        let room = now(third.charge(of(50))).unwrap();
-        assert!(now(first.charge(of(60))).is_none());
+        let room = now(third.charge(of(50 * UNIT))).unwrap();
+        assert!(now(first.charge(of(60 * UNIT))).is_none());
         drop(second);
-        assert!(now(first.charge(of(60))).is_some());
+        assert!(now(first.charge(of(60 * UNIT))).is_some());
         drop(room);
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -20,6 +21,9 @@ use crate::content::{attachment, content_type};
 use crate::path::Requested;
 use crate::refusal::Refusal;
 use crate::routes::{Shared, after};
+
+/// The first second after 1970 that HTTP has no date for.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// `GET /mlflow-artifacts/artifacts/<path>`
 pub(crate) async fn get(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
@@ -42,9 +46,12 @@ pub(crate) async fn get(State(server): State<Arc<Shared>>, request: Request) -> 
         // Another content than the one that the client has a part of (RFC 9110, section 13.1.5).
         Ok(_) => Ok(whole(&server, server.store.get(&path, GetOptions::default()).await?)),
         Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
-            let size = stat_file(&server, &path).await?.size;
+            let meta = stat_file(&server, &path).await?;
+            if !is_still(headers, &meta) {
+                return Ok(whole(&server, server.store.get(&path, GetOptions::default()).await?));
+            }
             let answer = Refusal::from(error.with_path(&path));
-            Err(answer.with_header(CONTENT_RANGE, header(format!("bytes */{size}"))))
+            Err(answer.with_header(CONTENT_RANGE, header(format!("bytes */{}", meta.size))))
         }
         Err(error) => Err(error.into()),
     }
@@ -66,7 +73,7 @@ pub(crate) async fn head(State(server): State<Arc<Shared>>, request: Request) ->
 fn file_of(server: &Shared, request: &Request) -> Result<ArtifactPath, Refusal> {
     server.refuse_unless_proxied()?;
     let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/artifacts/"))?;
-    server.scoped(request.headers(), requested.into_file()?)
+    server.file(request.headers(), requested)
 }
 
 /// What is known of a file; a directory is refused, which has no content.
@@ -110,6 +117,7 @@ fn label(server: &Shared, meta: &ArtifactMeta, headers: &mut HeaderMap) {
     let name = meta.path.file_name().unwrap_or_default();
     headers.insert(CONTENT_TYPE, content_type(name));
     headers.insert(CONTENT_DISPOSITION, attachment(name));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if server.store.capabilities().contains(Capabilities::RANGE) {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
@@ -120,7 +128,11 @@ fn validators(meta: &ArtifactMeta, headers: &mut HeaderMap) {
     if let Some(etag) = etag_of(meta) {
         headers.insert(ETAG, header(etag));
     }
-    if let Some(modified) = meta.modified {
+    // What HTTP cannot say, and its formatter does not expect.
+    let can_be_said = |modified: &SystemTime| {
+        modified >= &SystemTime::UNIX_EPOCH && seconds(*modified).as_secs() < YEAR_10000
+    };
+    if let Some(modified) = meta.modified.filter(can_be_said) {
         headers.insert(LAST_MODIFIED, header(httpdate::fmt_http_date(modified)));
     }
 }
@@ -193,9 +205,10 @@ fn unless_wanted(headers: &HeaderMap, meta: &ArtifactMeta) -> Option<Response> {
 
 /// Whether a list of etags names this one. A weak one never does where it must be the very same bytes.
 fn names(list: &str, etag: Option<&str>, strictly: bool) -> bool {
-    let Some(etag) = etag else { return false };
+    let mut listed = list.split(',').map(str::trim);
+    let Some(etag) = etag else { return listed.any(|listed| listed == "*") };
     let without_weakness = |etag: &str| etag.strip_prefix("W/").unwrap_or(etag).to_owned();
-    list.split(',').map(str::trim).any(|listed| match strictly {
+    listed.any(|listed| match strictly {
         _ if listed == "*" => true,
         true => listed == etag && !etag.starts_with("W/"),
         false => without_weakness(listed) == without_weakness(etag),

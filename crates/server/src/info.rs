@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{ArtifactPath, ListOptions};
 use serde_json::json;
 
-use crate::refusal::json as answer;
+use crate::refusal::{generally, json as answer, meaning};
 use crate::routes::Shared;
 use crate::security::text;
 
@@ -29,7 +29,7 @@ pub(crate) async fn health(State(server): State<Arc<Shared>>, RawQuery(query): R
                 "status": "unavailable",
                 "store": scheme,
                 "error": error.kind().name(),
-                "message": error.message(),
+                "message": generally(meaning(error.kind()).0),
             });
             (StatusCode::SERVICE_UNAVAILABLE, answer(&detail)).into_response()
         }

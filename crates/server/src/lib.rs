@@ -29,6 +29,7 @@ mod budget;
 mod content;
 mod download;
 mod info;
+mod linger;
 mod multipart;
 mod options;
 mod path;

@@ -11,10 +11,11 @@ use mlflow_artifacts_core::{
     UploadOptions, UploadToken,
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 use url::Url;
 
 use crate::download::stat_file;
-use crate::path::{Requested, check_writable};
+use crate::path::Requested;
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::routes::{Shared, after};
 use crate::upload::whole;
@@ -22,8 +23,11 @@ use crate::upload::whole;
 /// How long a client has for its parts.
 const PARTS_EXPIRE: Duration = Duration::from_hours(1);
 
-/// The largest body: ten thousand parts, each with the URL that it was put to.
-const LARGEST_BODY: usize = 32 << 20;
+/// The largest message that names no parts.
+const SMALL_MESSAGE: usize = 64 << 10;
+
+/// The largest that does: ten thousand parts, each with the URL that it was put to.
+const LARGEST_MESSAGE: usize = 32 << 20;
 
 /// The beginning of it is what older clients look for.
 const NO_UPLOAD: &str = "Multipart upload is not supported for the current artifact repository";
@@ -31,7 +35,7 @@ const NO_DOWNLOAD: &str = "Multipart download is not supported for the current a
 
 /// `POST /mlflow-artifacts/mpu/create/<directory>`
 pub(crate) async fn create(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let (path, message) = read(&server, request, "/mpu/create/").await?;
+    let (path, message) = read(&server, request, "/mpu/create/", SMALL_MESSAGE).await?;
     let limits = server.store.limits().parts.ok_or_else(no_upload)?;
     let count = match message.get("num_parts") {
         None | Some(Value::Null) => 0,
@@ -41,15 +45,22 @@ pub(crate) async fn create(State(server): State<Arc<Shared>>, request: Request) 
         let message = format!("num_parts is {count}: an upload has at most {} parts", limits.max_count);
         return Err(Refusal::invalid(message));
     }
-    let upload = server.store.begin_upload(&path, UploadOptions::default()).await?;
-    match sign_parts(&server, upload.as_ref(), count).await {
-        Ok(signed) => Ok(answer(&signed)),
-        Err(refusal) => {
+    let (sender, created) = oneshot::channel();
+    // In a task of its own: a client that goes away meanwhile would leave an upload that nobody knows of.
+    tokio::spawn(async move {
+        let upload = match server.store.begin_upload(&path, UploadOptions::default()).await {
+            Ok(upload) => upload,
+            Err(error) => return drop(sender.send(Err(error.into()))),
+        };
+        let signed = sign_parts(&server, upload.as_ref(), count).await;
+        let has_failed = signed.is_err();
+        if sender.send(signed).is_err() || has_failed {
             // What failed is told, not that it could not be cleaned up after it.
             let _ = upload.abort().await;
-            Err(refusal)
         }
-    }
+    });
+    let signed = created.await.map_err(|_| Refusal::new(Code::InternalError, "the server is stopping"))?;
+    Ok(answer(&signed?))
 }
 
 async fn sign_parts(server: &Shared, upload: &dyn Upload, count: u32) -> Result<Value, Refusal> {
@@ -75,7 +86,9 @@ pub(crate) async fn complete(
     State(server): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let (path, message) = read(&server, request, "/mpu/complete/").await?;
+    // They take much memory: a few at a time.
+    let _turn = server.large_messages.acquire().await;
+    let (path, message) = read(&server, request, "/mpu/complete/", LARGEST_MESSAGE).await?;
     let parts = message.get("parts").and_then(Value::as_array).filter(|parts| !parts.is_empty());
     let parts = parts.ok_or_else(|| missing("parts"))?;
     let upload = resume(&server, &path, &message).await?;
@@ -100,7 +113,7 @@ fn receipt(part: &Value, size: u64) -> Result<PartReceipt, Refusal> {
 
 /// `POST /mlflow-artifacts/mpu/abort/<directory>`
 pub(crate) async fn abort(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let (path, message) = read(&server, request, "/mpu/abort/").await?;
+    let (path, message) = read(&server, request, "/mpu/abort/", SMALL_MESSAGE).await?;
     resume(&server, &path, &message).await?.abort().await?;
     Ok(answer(&json!({})))
 }
@@ -111,7 +124,7 @@ pub(crate) async fn presigned(
     request: Request,
 ) -> Result<Response, Refusal> {
     let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/presigned/"))?;
-    let path = server.scoped(request.headers(), requested.into_file()?)?;
+    let path = server.file(request.headers(), requested)?;
     if !server.store.capabilities().contains(Capabilities::PRESIGN) {
         return Err(Refusal::new(Code::NotImplemented, NO_DOWNLOAD));
     }
@@ -141,16 +154,16 @@ async fn read(
     server: &Shared,
     request: Request,
     route: &str,
+    limit: usize,
 ) -> Result<(ArtifactPath, Map<String, Value>), Refusal> {
     let (head, body) = request.into_parts();
     let directory = Requested::of_url(after(head.uri.path(), route))?;
-    let message = message(body).await?;
+    let message = message(body, limit).await?;
     let name = message.get("path").and_then(Value::as_str).filter(|name| !name.is_empty());
     let name = file_name(name.ok_or_else(|| missing("path"))?);
-    let path = Requested::of_text(name)?.into_file()?;
-    let path = ArtifactPath::parse(&format!("{}/{path}", directory.path))?;
-    check_writable(&path)?;
-    let path = server.scoped(&head.headers, path)?;
+    let name = Requested::of_text(name)?.path;
+    let path = ArtifactPath::parse(&format!("{}/{name}", directory.path))?;
+    let path = server.writable(&head.headers, path)?;
     if !server.signs_parts() {
         return Err(no_upload());
     }
@@ -158,8 +171,8 @@ async fn read(
 }
 
 /// The fields of a JSON object. Where there is none, none of them is there.
-async fn message(body: Body) -> Result<Map<String, Value>, Refusal> {
-    let bytes = whole(body, LARGEST_BODY).await?;
+async fn message(body: Body, limit: usize) -> Result<Map<String, Value>, Refusal> {
+    let bytes = whole(body, limit).await?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(message)) => Ok(message),
         _ => Ok(Map::new()),
@@ -181,7 +194,9 @@ async fn resume(
 ) -> Result<Box<dyn Upload>, Refusal> {
     let id = message.get("upload_id").and_then(Value::as_str).ok_or_else(|| missing("upload_id"))?;
     let upload = server.store.resume_upload(&UploadToken::new(id)).await?;
-    if upload.path() != path {
+    // A token is the client's word.
+    let is_plausible = server.store.limits().parts.is_some_and(|parts| upload.part_size() <= parts.max_size);
+    if upload.path() != path || !is_plausible {
         return Err(Refusal::invalid("this upload_id is not of an upload to this path"));
     }
     Ok(upload)

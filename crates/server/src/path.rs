@@ -41,15 +41,6 @@ impl Requested {
         };
         Ok(Requested { path: ArtifactPath::parse(text)?, is_directory })
     }
-
-    /// The path of what must be a file.
-    pub(crate) fn into_file(self) -> Result<ArtifactPath, Refusal> {
-        if self.is_directory || self.path.is_root() {
-            let message = "Artifact path must include a filename (cannot end with '/').";
-            return Err(Refusal::invalid(message));
-        }
-        Ok(self.path)
-    }
 }
 
 /// Refuses what leads out of a directory, in its own spelling or in one that somebody behind us may make of it: decoded again, or with
@@ -78,8 +69,11 @@ fn is_hostile(text: &str) -> bool {
     has_parent || is_absolute || is_on_a_drive || is_uri_of_file
 }
 
-/// Refuses what clients may not write.
+/// Refuses what clients may neither write nor remove, as their workspace sees it.
 pub(crate) fn check_writable(path: &ArtifactPath) -> Result<(), Refusal> {
+    if path.is_root() {
+        return Err(Refusal::invalid("Invalid path: it is that of all artifacts at once"));
+    }
     if path.segments().any(|segment| segment.starts_with(UPLOADING)) {
         return Err(Refusal::invalid(format!(
             "Invalid path: names that begin with {UPLOADING} are reserved"

@@ -117,16 +117,12 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (code, status) = meaning(error.kind());
-        let mut message = String::new();
-        if let Some(path) = error.path() {
-            message = format!("{path:?}: ");
-        }
-        message.push_str(error.message());
-        if code == Code::InvalidParameterValue
-            && let Some(help) = error.help()
-        {
-            message = format!("{message}; {help}");
-        }
+        let path = error.path().map(|path| format!("{path:?}: ")).unwrap_or_default();
+        let message = match (generally(code), error.help()) {
+            (Some(message), _) => format!("{path}{message}"),
+            (None, Some(help)) => format!("{path}{}; {help}", error.message()),
+            (None, None) => format!("{path}{}", error.message()),
+        };
         if code.status().is_server_error() {
             log::error!("{error}");
         } else {
@@ -141,8 +137,21 @@ impl From<Error> for Refusal {
     }
 }
 
+/// What is said of errors that are not the client's: their own texts name hosts, users and buckets.
+pub(crate) fn generally(code: Code) -> Option<&'static str> {
+    match code {
+        Code::PermissionDenied => Some("the store refuses this to the server"),
+        Code::RequestLimitExceeded => Some("the store asks to slow down"),
+        Code::DeadlineExceeded => Some("the store did not answer in time"),
+        Code::TemporarilyUnavailable => Some("the store cannot be reached, or cannot serve now"),
+        Code::ResourceExhausted => Some("the store is full"),
+        Code::InternalError => Some("the store failed; the server's log says more"),
+        _ => None,
+    }
+}
+
 /// The code for an error of this kind, and the status where HTTP has a better one than MLflow.
-fn meaning(kind: ErrorKind) -> (Code, Option<StatusCode>) {
+pub(crate) fn meaning(kind: ErrorKind) -> (Code, Option<StatusCode>) {
     match kind {
         ErrorKind::InvalidArgument
         | ErrorKind::InvalidPath

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{HeaderValue, SERVER};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::TryStreamExt as _;
@@ -15,16 +15,22 @@ use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, Capabilities, DeleteOptions, ErrorKind, ListOptions, SharedStore,
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 use crate::budget::Budget;
+use crate::linger::lingering;
 use crate::path::{Requested, check_writable};
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::security::Rules;
+use crate::workspace::Scoped;
 use crate::{ServerOptions, download, info, multipart, security, upload, workspace};
 
 /// Every path stands below both: the second is for the web interface.
 const TWINS: [&str; 2] = ["/api", "/ajax-api"];
+
+/// How many large messages are read and understood at once.
+const LARGE_MESSAGES: usize = 2;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -32,12 +38,36 @@ pub(crate) struct Shared {
     pub(crate) store: SharedStore,
     pub(crate) options: ServerOptions,
     pub(crate) budget: Budget,
+    /// Whose turn it is to send a large message.
+    pub(crate) large_messages: Semaphore,
 }
 
 impl Shared {
-    /// Where in the store an artifact of the request's workspace stands.
-    pub(crate) fn scoped(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<ArtifactPath, Refusal> {
+    pub(crate) fn new(store: SharedStore, options: ServerOptions) -> Self {
+        let budget = Budget::new(options.upload_memory);
+        Shared { store, options, budget, large_messages: Semaphore::new(LARGE_MESSAGES) }
+    }
+
+    /// What a path means in the request's workspace.
+    fn scoped(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<Scoped, Refusal> {
         workspace::scoped(workspace::of_request(self.options.workspaces, headers)?.as_deref(), path)
+    }
+
+    /// Where in the store a file stands.
+    pub(crate) fn file(&self, headers: &HeaderMap, requested: Requested) -> Result<ArtifactPath, Refusal> {
+        let scoped = self.scoped(headers, requested.path)?;
+        if requested.is_directory || scoped.within.is_root() {
+            let message = "Artifact path must include a filename (cannot end with '/').";
+            return Err(Refusal::invalid(message));
+        }
+        Ok(scoped.stored)
+    }
+
+    /// Where in the store something stands that is to be written or removed.
+    pub(crate) fn writable(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<ArtifactPath, Refusal> {
+        let scoped = self.scoped(headers, path)?;
+        check_writable(&scoped.within)?;
+        Ok(scoped.stored)
     }
 
     /// Refuses content that would pass through this server where it goes by signed requests only.
@@ -95,7 +125,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             .layer(from_fn_with_state(Arc::clone(&rules), security::guard))
             .layer(from_fn_with_state(rules, security::label));
     }
-    router.layer(map_response(sign))
+    router.layer(map_request(lingering)).layer(map_response(sign))
 }
 
 fn artifact() -> axum::routing::MethodRouter<Arc<Shared>> {
@@ -132,7 +162,7 @@ async fn list(
     let query = query.unwrap_or_default();
     let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
     let wanted = wanted.map_or_else(String::new, |(_, path)| path.into_owned());
-    let directory = server.scoped(&headers, Requested::of_text(&wanted)?.path)?;
+    let directory = server.scoped(&headers, Requested::of_text(&wanted)?.path)?.stored;
     // By name: where a store has a file and a directory of one name, both are told.
     let mut files = BTreeMap::new();
     let mut listed = server.store.list(&directory, ListOptions::default());
@@ -158,11 +188,7 @@ fn entry(name: &str, meta: &ArtifactMeta) -> Value {
 /// `DELETE /mlflow-artifacts/artifacts/<path>`
 async fn delete(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
     let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/artifacts/"))?;
-    if requested.path.is_root() {
-        return Err(Refusal::invalid("Invalid path: all artifacts at once cannot be deleted"));
-    }
-    check_writable(&requested.path)?;
-    let path = server.scoped(request.headers(), requested.path)?;
+    let path = server.writable(request.headers(), requested.path)?;
     if requested.is_directory && is_file(&server, &path).await? {
         // No file has a slash at its end: nothing is there.
         return Ok(answer(&json!({})));

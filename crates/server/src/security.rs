@@ -57,7 +57,7 @@ impl Rules {
         let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
         let is_exempt = self.exempt.iter().any(|path| path == request.uri().path());
         if !is_exempt && !header(HOST).is_some_and(|host| self.allows_host(host)) {
-            log::warn!("refused a request with the Host {:?}", header(HOST).unwrap_or_default());
+            log::warn!("refused a request with the Host {:.200?}", header(HOST).unwrap_or_default());
             return Some("Invalid Host header - possible DNS rebinding attack detected");
         }
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -65,7 +65,7 @@ impl Rules {
         if self.allows_origin(origin) {
             return None;
         }
-        log::warn!("refused a change by a page of {origin:?}");
+        log::warn!("refused a change by a page of {origin:.200?}");
         Some("Cross-origin request blocked")
     }
 

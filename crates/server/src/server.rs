@@ -19,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use crate::ServerOptions;
-use crate::budget::Budget;
 use crate::routes::{Shared, router};
 
 /// How much of a connection is read ahead.
@@ -52,9 +51,10 @@ impl Server {
     /// A server over `store`. Fails with [`ErrorKind::InvalidConfig`] if the store cannot do what the options promise.
     pub fn new(store: SharedStore, options: ServerOptions) -> Result<Self> {
         let prefix = &options.static_prefix;
-        if !prefix.is_empty() && (!prefix.starts_with('/') || prefix.ends_with('/')) {
-            let message =
-                format!("the static prefix {prefix:?} does not begin with a slash, or ends with one");
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        let is_path = prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains("//");
+        if !(prefix.is_empty() || is_path && prefix.bytes().all(is_plain)) {
+            let message = format!("the static prefix {prefix:?} is no slash and plain names between slashes");
             return Err(Error::new(ErrorKind::InvalidConfig, message).with_help("give /mlflow, for example"));
         }
         let needed = Capabilities::PRESIGN | Capabilities::MULTIPART | Capabilities::RESUME_UPLOAD;
@@ -64,8 +64,7 @@ impl Server {
             return Err(Error::new(ErrorKind::InvalidConfig, message)
                 .with_help("choose an S3, Azure or Google destination, or serve without presigned-only"));
         }
-        let budget = Budget::new(options.upload_memory);
-        let router = router(Arc::new(Shared { store, options: options.clone(), budget }));
+        let router = router(Arc::new(Shared::new(store, options.clone())));
         Ok(Server { router, options, tls: None })
     }
 

@@ -7,45 +7,37 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::budget::Account;
-use crate::path::{Requested, check_writable};
-use crate::refusal::Refusal;
+use crate::path::Requested;
+use crate::refusal::{Code, Refusal};
 use crate::routes::{Shared, after};
 
-/// How long the rest of a body that is not wanted is read, and how long a pause in it may be: a client that is still sending hears of a
-/// refusal only when its bytes are taken (as nginx lingers).
-const LINGER: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
 /// `PUT /mlflow-artifacts/artifacts/<path>`
-pub(crate) async fn put(State(server): State<Arc<Shared>>, request: Request) -> Response {
+pub(crate) async fn put(State(server): State<Arc<Shared>>, request: Request) -> Result<StatusCode, Refusal> {
+    server.refuse_unless_proxied()?;
     let (head, body) = request.into_parts();
-    let target = server.refuse_unless_proxied().and_then(|()| {
-        let requested = Requested::of_url(after(head.uri.path(), "/mlflow-artifacts/artifacts/"))?;
-        let path = requested.into_file()?;
-        check_writable(&path)?;
-        server.scoped(&head.headers, path)
-    });
-    let path = match target {
-        Ok(path) => path,
-        Err(refusal) => {
-            tokio::spawn(discard(body));
-            return refusal.into_response();
-        }
-    };
-    let stream = content(body, server.budget.account(), server.options.body_timeout);
-    let body = PutBody::Stream { stream, length: length(&head.headers) };
-    match server.store.put(&path, body, PutOptions::default()).await {
-        Ok(_) => StatusCode::OK.into_response(),
-        Err(error) => Refusal::from(error).into_response(),
+    let requested = Requested::of_url(after(head.uri.path(), "/mlflow-artifacts/artifacts/"))?;
+    if requested.is_directory {
+        let message = "Artifact path must include a filename (cannot end with '/').";
+        return Err(Refusal::invalid(message));
     }
+    let path = server.writable(&head.headers, requested.path)?;
+    let length = length(&head.headers);
+    let limit = server.store.limits().max_size;
+    if length.zip(limit).is_some_and(|(length, limit)| length > limit) {
+        return Err(Error::new(ErrorKind::TooLarge, "it is larger than the store takes")
+            .with_path(path)
+            .into());
+    }
+    let stream = content(body, server.budget.account(), server.options.body_timeout);
+    server.store.put(&path, PutBody::Stream { stream, length }, PutOptions::default()).await?;
+    Ok(StatusCode::OK)
 }
 
 /// How long the body will be, if the client says so.
@@ -81,17 +73,18 @@ impl Arriving {
     }
 }
 
-/// Takes what a refused client still sends, for a while.
-pub(crate) async fn discard(mut body: Body) {
-    let end = Instant::now() + LINGER;
-    while let Ok(Ok(Some(Ok(_)))) = timeout_at(end, timeout(LONGEST_PAUSE, body.frame())).await {}
-}
+/// How long a message may take to arrive.
+const MESSAGE: Duration = Duration::from_mins(1);
 
 /// A whole body of at most so many bytes.
 pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    match http_body_util::Limited::new(body, limit).collect().await {
+    let collected = timeout(MESSAGE, Limited::new(body, limit).collect()).await;
+    let Ok(collected) = collected else {
+        return Err(Refusal::new(Code::Cancelled, "the body did not arrive in time"));
+    };
+    match collected {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+        Err(error) if error.is::<LengthLimitError>() => {
             let message = format!("the body has more than {limit} bytes");
             Err(Refusal::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE))
         }

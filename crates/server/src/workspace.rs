@@ -49,11 +49,21 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     )))
 }
 
-/// Where in the store an artifact of a workspace stands.
-pub(crate) fn scoped(workspace: Option<&str>, path: ArtifactPath) -> Result<ArtifactPath, Refusal> {
-    let Some(workspace) = workspace else { return Ok(path) };
-    if path.segments().next().is_some_and(|first| first.eq_ignore_ascii_case(FOLDER)) {
-        let named = path.segments().nth(1).ok_or_else(|| {
+/// An artifact of a workspace.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Scoped {
+    /// As the workspace sees it.
+    pub(crate) within: ArtifactPath,
+    /// Where it stands in the store.
+    pub(crate) stored: ArtifactPath,
+}
+
+/// What a path means in a workspace; it may name its own workspace itself.
+pub(crate) fn scoped(workspace: Option<&str>, path: ArtifactPath) -> Result<Scoped, Refusal> {
+    let Some(workspace) = workspace else { return Ok(Scoped { within: path.clone(), stored: path }) };
+    let mut segments = path.segments();
+    if segments.next().is_some_and(|first| first.eq_ignore_ascii_case(FOLDER)) {
+        let named = segments.next().ok_or_else(|| {
             Refusal::invalid("Artifact paths prefixed with 'workspaces/' must include a workspace name.")
         })?;
         if named != workspace {
@@ -61,14 +71,16 @@ pub(crate) fn scoped(workspace: Option<&str>, path: ArtifactPath) -> Result<Arti
                 "Artifact path targets workspace '{named}' but the workspace specified in the request is '{workspace}'."
             )));
         }
-        return Ok(path);
+        let within = ArtifactPath::parse(&segments.collect::<Vec<_>>().join("/"))?;
+        return Ok(Scoped { within, stored: path });
     }
+    drop(segments);
     if workspace == DEFAULT {
-        return Ok(path);
+        return Ok(Scoped { within: path.clone(), stored: path });
     }
     let folder = format!("{FOLDER}/{workspace}");
-    let scoped = if path.is_root() { folder } else { format!("{folder}/{path}") };
-    Ok(ArtifactPath::parse(&scoped)?)
+    let stored = if path.is_root() { folder } else { format!("{folder}/{path}") };
+    Ok(Scoped { within: path, stored: ArtifactPath::parse(&stored)? })
 }
 
 #[cfg(test)]
@@ -82,12 +94,20 @@ mod tests {
     #[test]
     fn each_has_a_part_of_its_own() {
         let scoped = |workspace, path| {
-            scoped(Some(workspace), ArtifactPath::parse(path).unwrap()).map(|path| path.to_string()).ok()
+            let scoped = scoped(Some(workspace), ArtifactPath::parse(path).unwrap()).ok()?;
+            Some((scoped.within.to_string(), scoped.stored.to_string()))
         };
-        assert_eq!(scoped("default", "1/a").as_deref(), Some("1/a"));
-        assert_eq!(scoped("team", "1/a").as_deref(), Some("workspaces/team/1/a"));
-        assert_eq!(scoped("team", "").as_deref(), Some("workspaces/team"));
-        assert_eq!(scoped("team", "workspaces/team/1").as_deref(), Some("workspaces/team/1"));
+        for (workspace, path, within, stored) in [
+            ("default", "1/a", "1/a", "1/a"),
+            ("default", "workspaces/default/1", "1", "workspaces/default/1"),
+            ("team", "1/a", "1/a", "workspaces/team/1/a"),
+            ("team", "", "", "workspaces/team"),
+            ("team", "workspaces/team/1", "1", "workspaces/team/1"),
+            ("team", "workspaces/team", "", "workspaces/team"),
+        ] {
+            let expected = Some((within.to_owned(), stored.to_owned()));
+            assert_eq!(scoped(workspace, path), expected, "{workspace} {path}");
+        }
         for (workspace, path) in [
             ("default", "workspaces/team/1"),
             ("team", "workspaces/other/1"),

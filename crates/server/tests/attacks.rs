@@ -346,6 +346,18 @@ fn a_workspace_does_not_reach_into_another() {
         }
     }
     assert_eq!(at("other", "GET", "1/a.txt", b"").status, 404);
+    // Its own, by their long names: neither all of it at once, nor what is reserved.
+    for (method, path, status) in [
+        ("DELETE", "", 400),
+        ("DELETE", "workspaces/team", 400),
+        ("DELETE", "workspaces/team/", 400),
+        ("PUT", "workspaces/team", 400),
+        ("PUT", "workspaces/team/skills/x", 403),
+        ("PUT", "skills/x", 403),
+        ("DELETE", "workspaces/team/skills", 403),
+    ] {
+        assert_eq!(at("team", method, path, b"").status, status, "{method} {path:?}");
+    }
     assert_eq!(server.files(), ["workspaces/team/1/a.txt"]);
 }
 

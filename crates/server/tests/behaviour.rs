@@ -116,6 +116,26 @@ fn parts_are_got_by_ranges() {
 }
 
 #[test]
+fn what_has_become_smaller_is_sent_whole_to_who_has_a_part_of_what_was() {
+    let server = server();
+    server.put("a", b"0123456789");
+    let etag = format!("If-Range: {}", server.get("a").header("etag").unwrap());
+    server.put("a", b"new");
+    let answer = server.ask("GET", &format!("{ARTIFACTS}/a"), &["Range: bytes=7-", &etag], b"");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "new"));
+}
+
+#[test]
+fn a_time_that_http_cannot_say_is_not_said() {
+    let server = server();
+    server.put("old", b"x");
+    let file = std::fs::File::options().write(true).open(server.root().join("old")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH - Duration::from_secs(1)).unwrap();
+    let answer = server.get("old");
+    assert_eq!((answer.status, answer.header("last-modified")), (200, None));
+}
+
+#[test]
 fn what_a_client_has_already_is_not_sent_again() {
     let server = server();
     server.put("a", b"first");
@@ -258,7 +278,7 @@ fn a_prefix_stands_before_every_route() {
     assert_eq!(server.ask("GET", ARTIFACTS, &[], b"").status, 404);
     assert_eq!(server.ask("GET", "/mlflow/health", &["Host: probe.example"], b"").status, 200);
     assert_eq!(server.ask("GET", "/health", &[], b"").status, 404);
-    for wrong in ["mlflow", "/mlflow/"] {
+    for wrong in ["mlflow", "/mlflow/", "/a{b", "/:x", "/*x", "/a//b", "/a b", "/a%20b", "/"] {
         let options = ServerOptions { static_prefix: wrong.to_owned(), ..ServerOptions::default() };
         assert_eq!(
             Server::new(Arc::new(MemoryStore::new()), options).unwrap_err().kind(),
@@ -327,8 +347,8 @@ fn a_client_that_goes_away_leaves_nothing() {
 #[test]
 fn a_client_that_falls_silent_is_given_up() {
     let options = ServerOptions {
-        body_timeout: Duration::from_millis(300),
-        header_timeout: Duration::from_millis(300),
+        body_timeout: Duration::from_secs(2),
+        header_timeout: Duration::from_secs(2),
         ..ServerOptions::default()
     };
     let server = Running::start(options);
@@ -337,7 +357,7 @@ fn a_client_that_falls_silent_is_given_up() {
     silent.read_to_end(&mut answer).unwrap();
     assert_eq!(Answer::parse(&answer).status, 408);
     let mut speechless = server.connect();
-    speechless.write_all(b"GET / HTTP/1.1\r\nHost: loc").unwrap();
+    let _ = speechless.write_all(b"GET / HTTP/1.1\r\nHost: loc");
     // It is closed, whatever is said before.
     let _ = speechless.read_to_end(&mut answer);
     assert_eq!(server.files(), [""; 0]);

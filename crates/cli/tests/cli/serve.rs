@@ -89,7 +89,7 @@ fn what_it_cannot_start_with_is_told() {
         (&["--artifacts-destination", "file:///srv?fsync=sometimes"], 2, &["fsync"]),
         (&["--port", &port], 1, &["cannot listen on 127.0.0.1", "--port"]),
         (&["--host", "0.0.0.0"], 2, &["other machines", "--allow-unauthenticated"]),
-        (&["--host", "::"], 2, &["other machines"]),
+        (&["-h", "::", "-p", "0"], 2, &["other machines"]),
         (&["--host", "host.invalid"], 2, &["host.invalid", "--host"]),
         (&["--static-prefix", "mlflow"], 2, &["slash"]),
         (&["--artifacts-presigned-only"], 2, &["sign"]),
