@@ -6,6 +6,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+import mlflow
 import pytest
 from conftest import SERVED, content
 from mlflow.exceptions import MlflowException
@@ -46,6 +47,12 @@ class ArtifactServer:
         assert self._process.returncode == 0, errors
 
 
+@pytest.fixture(autouse=True)
+def no_tracking_uri_stays():
+    yield
+    mlflow.set_tracking_uri(None)
+
+
 @pytest.fixture
 def tree(tmp_path):
     directory = tmp_path / "tree"
@@ -57,7 +64,9 @@ def tree(tmp_path):
 
 
 def repository(server, path="1/run/artifacts"):
-    return get_artifact_repository(f"mlflow-artifacts:/{path}", tracking_uri=server.url)
+    # MLflow 2 has no argument for it.
+    mlflow.set_tracking_uri(server.url)
+    return get_artifact_repository(f"mlflow-artifacts:/{path}")
 
 
 def names(found):
