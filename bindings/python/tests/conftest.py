@@ -11,6 +11,16 @@ from mlflow_artifacts import Store
 # Those behind servers: a list in JSON, from whoever started the servers and set the variables that open them (xtask/src/stores.rs).
 SERVED = {told["name"]: told["uri"] for told in json.loads(os.environ.get("MLFA_TEST_STORES", "[]"))}
 
+# What has MLflow's clients send and fetch what is larger than 6 MiB themselves, in parts, by requests that the server signs.
+CLIENTS_MOVE_LARGE_FILES = {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
+    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(6 << 20),
+    "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(5 << 20),
+    "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": str(6 << 20),
+    "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE": str(5 << 20),
+}
+
 
 @pytest.fixture(params=["memory", "local"])
 def store(request, tmp_path):

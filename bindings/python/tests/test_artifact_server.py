@@ -8,7 +8,7 @@ import urllib.request
 
 import mlflow
 import pytest
-from conftest import SERVED, content
+from conftest import CLIENTS_MOVE_LARGE_FILES, SERVED, content
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -16,15 +16,6 @@ from mlflow_artifacts import Store
 
 # Where the command was built, by whoever runs the tests.
 COMMAND = os.environ["MLFA_COMMAND"]
-
-LARGE_FILES = {
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
-    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(6 << 20),
-    "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(5 << 20),
-    "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": str(6 << 20),
-    "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE": str(5 << 20),
-}
 
 
 class ArtifactServer:
@@ -101,7 +92,7 @@ def test_everything_a_client_does(store_uri, tree, tmp_path):
 
 @pytest.mark.parametrize("name", sorted({"azure", "s3"} & SERVED.keys()))
 def test_clients_move_large_files_themselves(name, tmp_path, monkeypatch):
-    for variable, value in LARGE_FILES.items():
+    for variable, value in CLIENTS_MOVE_LARGE_FILES.items():
         monkeypatch.setenv(variable, value)
     uri = f"{SERVED[name]}/{os.urandom(8).hex()}"
     # No content passes through it: what arrives has gone another way.

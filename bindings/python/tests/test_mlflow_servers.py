@@ -17,7 +17,7 @@ import uuid
 
 import mlflow
 import pytest
-from conftest import SERVED, content
+from conftest import CLIENTS_MOVE_LARGE_FILES, SERVED, content
 from test_examples import run as run_example
 
 from mlflow_artifacts import Store
@@ -34,16 +34,6 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # It wants a database by now.
     "MLFLOW_ALLOW_FILE_STORE": "true",
-}
-
-
-CLIENTS_MOVE_LARGE_FILES = {
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
-    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(6 << 20),
-    "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": str(5 << 20),
-    "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": str(6 << 20),
-    "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE": str(5 << 20),
 }
 
 

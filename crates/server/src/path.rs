@@ -41,6 +41,16 @@ impl Requested {
         };
         Ok(Requested { path: ArtifactPath::parse(text)?, is_directory })
     }
+
+    /// The path of what is to be a file.
+    pub(crate) fn into_file(self) -> Result<ArtifactPath, Refusal> {
+        if self.is_directory { Err(no_file_name()) } else { Ok(self.path) }
+    }
+}
+
+/// What names no file.
+pub(crate) fn no_file_name() -> Refusal {
+    Refusal::invalid("Artifact path must include a filename (cannot end with '/').")
 }
 
 /// Refuses what leads out of a directory, in its own spelling or in one that somebody behind us may make of it: decoded again, or with

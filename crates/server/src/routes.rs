@@ -20,7 +20,7 @@ use url::form_urlencoded;
 
 use crate::budget::Budget;
 use crate::linger::lingering;
-use crate::path::{Requested, check_writable};
+use crate::path::{Requested, check_writable, no_file_name};
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::security::Rules;
 use crate::workspace::Scoped;
@@ -55,12 +55,8 @@ impl Shared {
 
     /// Where in the store a file stands.
     pub(crate) fn file(&self, headers: &HeaderMap, requested: Requested) -> Result<ArtifactPath, Refusal> {
-        let scoped = self.scoped(headers, requested.path)?;
-        if requested.is_directory || scoped.within.is_root() {
-            let message = "Artifact path must include a filename (cannot end with '/').";
-            return Err(Refusal::invalid(message));
-        }
-        Ok(scoped.stored)
+        let scoped = self.scoped(headers, requested.into_file()?)?;
+        if scoped.within.is_root() { Err(no_file_name()) } else { Ok(scoped.stored) }
     }
 
     /// Where in the store something stands that is to be written or removed.

@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use mlflow_artifacts_core::{Capabilities, Error, ErrorKind, Result, SharedStore};
+use mlflow_artifacts_core::{Error, ErrorKind, Result, SharedStore};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -57,14 +57,14 @@ impl Server {
             let message = format!("the static prefix {prefix:?} is no slash and plain names between slashes");
             return Err(Error::new(ErrorKind::InvalidConfig, message).with_help("give /mlflow, for example"));
         }
-        let needed = Capabilities::PRESIGN | Capabilities::MULTIPART | Capabilities::RESUME_UPLOAD;
-        if options.presigned_only && !store.capabilities().contains(needed) {
-            let scheme = &store.info().scheme;
+        let shared = Shared::new(store, options.clone());
+        if options.presigned_only && !shared.signs_parts() {
+            let scheme = &shared.store.info().scheme;
             let message = format!("{scheme} stores sign no requests, and nothing else is to be served");
             return Err(Error::new(ErrorKind::InvalidConfig, message)
                 .with_help("choose an S3, Azure or Google destination, or serve without presigned-only"));
         }
-        let router = router(Arc::new(Shared::new(store, options.clone())));
+        let router = router(Arc::new(shared));
         Ok(Server { router, options, tls: None })
     }
 

@@ -23,11 +23,7 @@ pub(crate) async fn put(State(server): State<Arc<Shared>>, request: Request) -> 
     server.refuse_unless_proxied()?;
     let (head, body) = request.into_parts();
     let requested = Requested::of_url(after(head.uri.path(), "/mlflow-artifacts/artifacts/"))?;
-    if requested.is_directory {
-        let message = "Artifact path must include a filename (cannot end with '/').";
-        return Err(Refusal::invalid(message));
-    }
-    let path = server.writable(&head.headers, requested.path)?;
+    let path = server.writable(&head.headers, requested.into_file()?)?;
     let length = length(&head.headers);
     let limit = server.store.limits().max_size;
     if length.zip(limit).is_some_and(|(length, limit)| length > limit) {
