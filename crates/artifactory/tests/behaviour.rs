@@ -2,7 +2,6 @@
 //! something else.
 
 mod common;
-mod scripted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +18,12 @@ use mlflow_artifacts_core::{
     StoreConfig, TrustedHosts,
 };
 use mlflow_artifacts_testkit::bodies::{chunked, random_bytes};
-use scripted::{Scripted, respond};
+use test_servers::Scripted;
+
+/// The URI of a repository on a server that is no Artifactory.
+fn uri(server: &Scripted) -> String {
+    format!("artifactory://{}/artifactory/generic-local", server.address())
+}
 
 fn properties(pairs: &[(&str, &[&str])]) -> Properties {
     let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
@@ -204,7 +208,7 @@ mod hosts {
         mlflow_artifacts_artifactory::register(&mut registry).expect("the scheme is free");
         let registry = registry.with_policy(TrustedHosts::new([trusted.expect("it is a URI")]));
         let config = config().with("no_ssl", "true");
-        let other = Scripted::start(|_| respond(200, &[], "")).await;
+        let other = Scripted::start(|_| Scripted::respond(200, &[], ""));
         for host in [other.address().to_string(), format!("u:canary@{}", other.address()), "[::1]".into()] {
             let uri = format!("artifactory://{host}/artifactory/generic-local");
             let error = registry.open(&uri, &config).expect_err("another host");
@@ -213,29 +217,32 @@ mod hosts {
         let uri = format!("artifactory://{}/artifactory/generic-local", emulator.address());
         let store = registry.open(&uri, &config).expect("it is trusted");
         store.put_bytes(&path("file"), "content".into()).await.expect("it may");
-        assert!(other.seen().is_empty());
+        assert!(other.asked().is_empty());
     }
 
     /// A redirect is no way round: the credential does not follow it.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_redirect_takes_no_credential_along() {
         let sha1 = "040f06fd774092478d450774f5ba30c5da78acc8";
-        let storage = Scripted::start(|_| respond(200, &[("content-length", "7")], "content")).await;
+        let storage = Scripted::start(|_| Scripted::respond(200, &[("content-length", "7")], "content"));
         let location = format!("http://{}/bucket/x?X-Signature=canary-signature", storage.address());
         let server = Scripted::start(move |_| {
-            respond(302, &[("location", &location), ("x-checksum-sha1", sha1), ("x-jfrog-version", "7")], "")
-        })
-        .await;
+            Scripted::respond(
+                302,
+                &[("location", &location), ("x-checksum-sha1", sha1), ("x-jfrog-version", "7")],
+                "",
+            )
+        });
         for (name, value) in [("token", CANARY), ("api_key", "canary-key"), ("password", "canary-password")] {
             let config = StoreConfig::new().with(name, value);
             let config = if name == "password" { config.with("user", "bob") } else { config };
-            let store = open_uri(&server.uri(), &config).expect("the URI is fine");
+            let store = open_uri(&uri(&server), &config).expect("the URI is fine");
             assert_eq!(store.get_bytes(&path("file")).await.expect("it comes"), "content");
-            let asked = storage.seen().pop().expect("it was asked");
+            let asked = storage.asked().pop().expect("it was asked");
             assert!(asked.header("authorization").is_none() && asked.header("x-jfrog-art-api").is_none());
             assert!(!asked.head.contains(value), "{}", asked.head);
             assert!(
-                server.seen().last().is_some_and(|asked| asked.header("authorization").is_some()
+                server.asked().last().is_some_and(|asked| asked.header("authorization").is_some()
                     || asked.header("x-jfrog-art-api").is_some())
             );
         }
@@ -251,25 +258,27 @@ mod hosts {
             let length = whole.len().to_string();
             if asked.header("if-range").is_some() || asked.header("range").is_none() {
                 // Cut: but the length is that of all.
-                return respond(200, &[("content-length", &length)], &whole[..40_000]);
+                return Scripted::respond(200, &[("content-length", &length)], &whole[..40_000]);
             }
             let range = format!("bytes 40000-{}/{length}", whole.len() - 1);
-            respond(206, &[("content-range", &range), ("content-length", "60000")], &whole[40_000..])
-        })
-        .await;
+            Scripted::respond(
+                206,
+                &[("content-range", &range), ("content-length", "60000")],
+                &whole[40_000..],
+            )
+        });
         let location = format!("http://{}/bucket/x", storage.address());
         let server = Scripted::start(move |_| {
-            respond(
+            Scripted::respond(
                 302,
                 &[("location", &location), ("x-checksum-sha1", &digest), ("x-jfrog-version", "7")],
                 "",
             )
-        })
-        .await;
-        let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+        });
+        let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
         assert!(store.get_bytes(&path("file")).await.expect("it is taken up again") == content);
-        assert_eq!(server.seen()[1].header("if-range"), Some(pinned.as_str()));
-        assert_eq!(storage.seen()[1].header("range"), Some("bytes=40000-99999"));
+        assert_eq!(server.asked()[1].header("if-range"), Some(pinned.as_str()));
+        assert_eq!(storage.asked()[1].header("range"), Some("bytes=40000-99999"));
     }
 }
 
@@ -515,12 +524,12 @@ mod redirects {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn no_write_follows_one() {
-        let elsewhere = Scripted::start(|_| respond(201, &[("x-jfrog-version", "7")], "{}")).await;
+        let elsewhere = Scripted::start(|_| Scripted::respond(201, &[("x-jfrog-version", "7")], "{}"));
         let location = format!("http://{}/artifactory/generic-local/d/file", elsewhere.address());
         for code in [301, 302, 303, 307, 308] {
             let location = location.clone();
-            let server = Scripted::start(move |_| respond(code, &[("location", &location)], "")).await;
-            let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+            let server = Scripted::start(move |_| Scripted::respond(code, &[("location", &location)], ""));
+            let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
             for (name, result) in every_operation(&store).await {
                 if name == "get" {
                     continue;
@@ -533,16 +542,15 @@ mod redirects {
                 );
             }
         }
-        assert!(elsewhere.seen().is_empty(), "{:?}", elsewhere.seen());
+        assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn one_to_tls_says_what_to_change() {
         let server = Scripted::start(|asked| {
-            respond(301, &[("location", &format!("https://127.0.0.1:1{}", asked.target))], "")
-        })
-        .await;
-        let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+            Scripted::respond(301, &[("location", &format!("https://127.0.0.1:1{}", asked.target))], "")
+        });
+        let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
         for (name, result) in every_operation(&store).await {
             let error = result.expect_err(name);
             assert_error(&error, ErrorKind::Protocol, &["https://127.0.0.1:1", "unset ARTIFACTORY_NO_SSL"]);
@@ -552,17 +560,16 @@ mod redirects {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_circle_of_them_ends() {
         let server = Scripted::start(|asked| {
-            respond(
+            Scripted::respond(
                 302,
                 &[("location", &asked.target), ("x-checksum-sha1", "00"), ("x-jfrog-version", "7")],
                 "",
             )
-        })
-        .await;
-        let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+        });
+        let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
         let error = store.get_bytes(&path("file")).await.expect_err("a circle");
         assert_error(&error, ErrorKind::Protocol, &["redirects more than 5 times"]);
-        assert_eq!(server.seen().len(), 6);
+        assert_eq!(server.asked().len(), 6);
     }
 }
 
@@ -577,8 +584,8 @@ mod strangers {
         headers: &'static [(&'static str, &'static str)],
         body: &'static str,
     ) {
-        let server = Scripted::start(move |_| respond(code, headers, body)).await;
-        let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+        let server = Scripted::start(move |_| Scripted::respond(code, headers, body));
+        let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
         for (name, result) in every_operation(&store).await {
             let error = result.expect_err(name);
             assert_error(&error, ErrorKind::Protocol, &[]);
@@ -611,8 +618,8 @@ mod strangers {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn that_speaks_no_http() {
-        let server = Scripted::start(|_| b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()).await;
-        let store = open_uri(&server.uri(), &config().with("retries", "0")).expect("the URI is fine");
+        let server = Scripted::start(|_| b"SSH-2.0-OpenSSH_9.6\r\n".to_vec());
+        let store = open_uri(&uri(&server), &config().with("retries", "0")).expect("the URI is fine");
         for (name, result) in every_operation(&store).await {
             assert_error(&result.expect_err(name), ErrorKind::Protocol, &["does not answer in HTTP"]);
         }
@@ -629,8 +636,8 @@ mod listings {
 
     async fn listed(body: impl Into<String>) -> Result<Vec<(String, ArtifactKind, u64)>> {
         let body = body.into();
-        let server = Scripted::start(move |_| respond(200, HEADERS, &body)).await;
-        let store = open_uri(&server.uri(), &config())?;
+        let server = Scripted::start(move |_| Scripted::respond(200, HEADERS, &body));
+        let store = open_uri(&uri(&server), &config())?;
         let entries = store.list_all(&path("d"), ListOptions { recursive: true }).await?;
         Ok(entries.into_iter().map(|meta| (meta.path.to_string(), meta.kind, meta.size)).collect())
     }
@@ -673,9 +680,8 @@ mod listings {
         let end = AtomicUsize::new(0);
         let server = Scripted::start(move |_| {
             format!("{head}{}", &whole[..end.fetch_add(1, Ordering::Relaxed)]).into_bytes()
-        })
-        .await;
-        let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+        });
+        let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
         for _ in 0..ends {
             let error =
                 store.list_all(&path("d"), ListOptions { recursive: true }).await.expect_err("it is cut");
@@ -700,19 +706,22 @@ mod listings {
     async fn that_were_trimmed_are_errors() {
         let server = Scripted::start(|asked| {
             if asked.method == "GET" {
-                return respond(400, &[("content-type", "text/plain")], "only available in Artifactory Pro");
+                return Scripted::respond(
+                    400,
+                    &[("content-type", "text/plain")],
+                    "only available in Artifactory Pro",
+                );
             }
             let row = r#"{"repo":"generic-local","path":"d","name":"a","type":"file","size":1}"#;
             let notification = "AQL query reached the search hard limit, results are trimmed.";
             let range = format!(r#"{{"start_pos":0,"end_pos":1,"total":1,"notification":"{notification}"}}"#);
-            respond(
+            Scripted::respond(
                 200,
                 &[("content-type", "application/json")],
                 format!(r#"{{"results":[{row}],"range":{range}}}"#),
             )
-        })
-        .await;
-        let store = open_uri(&server.uri(), &config()).expect("the URI is fine");
+        });
+        let store = open_uri(&uri(&server), &config()).expect("the URI is fine");
         let error = store.list_all(&path("d"), ListOptions { recursive: true }).await.expect_err("trimmed");
         assert_error(&error, ErrorKind::Protocol, &["results are trimmed"]);
     }
@@ -872,7 +881,7 @@ mod secrets {
         let builder = builder().redirect(Some(redirect)).api_key("admin", "canary-AKCp8");
         let emulator = builder.start().await.expect("the emulator starts");
         let proxy =
-            Scripted::start(|_| respond(407, &[("content-type", "text/plain")], "who are you?")).await;
+            Scripted::start(|_| Scripted::respond(407, &[("content-type", "text/plain")], "who are you?"));
         let address = emulator.address();
         let uri = format!("artifactory://{address}/artifactory/generic-local");
         let with_password =

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::hosted::Hosted;
 
-/// A server of HTTP whose every answer is made by a function, byte for byte. Each request has a connection of its own.
+/// A server of HTTP whose every answer is made by a function, byte for byte; that to HEAD without its body. Each request has a connection of its own.
 #[derive(Debug)]
 pub struct Scripted {
     hosted: Hosted,
@@ -88,8 +88,8 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Asked>>, answer: &(dyn Fn
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
         }
-        // A client that goes away is not answered.
-        if stream.read_buf(&mut read).await.unwrap_or(0) == 0 {
+        // A client that goes away, or speaks no HTTP, is not answered.
+        if stream.read_buf(&mut read).await.unwrap_or(0) == 0 || read[0] < b' ' {
             return;
         }
     };
@@ -104,7 +104,12 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Asked>>, answer: &(dyn Fn
             return;
         }
     }
-    let answer = answer(&asked);
+    let mut answer = answer(&asked);
+    if asked.method == "HEAD"
+        && let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n")
+    {
+        answer.truncate(end + 4);
+    }
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     // It fails when the client has seen enough.
     let _ = stream.write_all(&answer).await;
