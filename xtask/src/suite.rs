@@ -90,11 +90,14 @@ fn only_one_tls() -> Outcome<usize> {
 
 /// Runs cargo test, passing its output on, and adds up what its runners count. An ignored test is a failure.
 fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
-    let mut child = cargo(["test", "--quiet"]).args(arguments).stdout(Stdio::piped()).spawn()?;
-    let (mut passed, mut left_out) = (0, 0);
+    // The place of a panic tells enough: backtraces would bury what failed.
+    let mut cargo = cargo(["test", "--quiet"]);
+    let mut child = cargo.args(arguments).env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).spawn()?;
+    let (mut passed, mut left_out, mut failed) = (0, 0, Vec::new());
     if let Some(printed) = child.stdout.take() {
         for line in BufReader::new(printed).lines() {
             let line = line?;
+            failed.extend(line.strip_prefix("    ").filter(|name| is_name(name)).map(str::to_owned));
             if let Some(counts) = line.strip_prefix("test result: ") {
                 passed += number_before(counts, " passed");
                 left_out += number_before(counts, " ignored");
@@ -105,11 +108,17 @@ fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
         }
     }
     match (child.wait()?.success(), left_out, passed) {
-        (false, _, _) => fail("a Rust test failed"),
+        (false, _, _) => fail(format!("Rust tests failed: {}", failed.join(", "))),
         (true, 0, 1..) => Ok(passed),
         (true, 0, 0) => fail("no Rust test ran"),
         (true, ignored, _) => fail(format!("{ignored} Rust tests were ignored")),
     }
+}
+
+/// A test's name, as it stands by itself in the list of those that failed.
+fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 /// What a runner prints while all is well.
