@@ -4,14 +4,16 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use log::LevelFilter;
-use mlflow_artifacts::{Properties, TransferOptions, Verify};
-use mlflow_artifacts_server::ServerOptions;
+use mlflow_artifacts::{Error, ErrorKind, Properties, Result, StoreConfig, TransferOptions, Verify};
+use mlflow_artifacts_server::{Access, Accounts, Authority, Flavour, Projects, ServerOptions};
+use url::Url;
 
 /// List, copy, print, write and remove MLflow artifacts, in every store.
 #[derive(Parser)]
@@ -309,6 +311,8 @@ pub(crate) struct ServeArguments {
     /// The key that the certificate belongs to, in a PEM file.
     #[arg(long, value_name = "FILE", requires = "ssl_certfile")]
     ssl_keyfile: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArguments,
     /// Connections at once; who comes then waits.
     #[arg(long, value_name = "N", default_value_t = Count(ServerOptions::default().max_connections))]
     max_connections: Count,
@@ -323,6 +327,69 @@ pub(crate) struct ServeArguments {
     log_level: LevelFilter,
 }
 
+/// How it is found out who asks the artifact server, and what they may do.
+#[derive(Args)]
+pub(crate) struct AccessArguments {
+    /// Ask for a user and a password: a file with a line user:hash each, as htpasswd -B writes it.
+    #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_BASIC_AUTH_FILE")]
+    basic_auth_file: Option<PathBuf>,
+    /// Ask for a token: a file with a line name:sha256:digest each, the digest being that of the token.
+    #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// What each may do: a file with a line "who prefix read,write,delete" each, * being everybody, or everything. Without it whoever comes
+    /// in may do everything.
+    #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_ACCESS_RULES")]
+    access_rules: Option<PathBuf>,
+    /// Have the server at this URL decide who may do what, as reverse proxies ask one.
+    #[arg(long, value_name = "URL", env = "MLFLOW_ARTIFACTS_FORWARD_AUTH", conflicts_with_all = ["basic_auth_file", "token_file", "access_rules", "gitlab"])]
+    forward_auth: Option<Url>,
+    /// Have this GitLab decide: a token's role in the project that the first name of a path is the number of.
+    #[arg(long, value_name = "URL", env = "MLFLOW_ARTIFACTS_GITLAB", conflicts_with_all = ["basic_auth_file", "token_file", "access_rules"])]
+    gitlab: Option<Url>,
+    /// Which project the first name of a path belongs to: a file with a line "name project" each.
+    #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_GITLAB_PROJECTS", requires = "gitlab")]
+    gitlab_projects: Option<PathBuf>,
+    /// How long counts what another server has decided.
+    #[arg(long, value_name = "SECONDS", env = "MLFLOW_ARTIFACTS_AUTH_CACHE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    auth_cache_seconds: u64,
+}
+
+impl AccessArguments {
+    fn access(&self) -> Result<Access> {
+        let flavour = match (&self.gitlab, &self.gitlab_projects) {
+            (None, _) => Flavour::Forward,
+            (Some(_), None) => Flavour::GitLab(Projects::default()),
+            (Some(_), Some(file)) => Flavour::GitLab(Projects::in_file(file)?),
+        };
+        if let Some(url) = self.gitlab.as_ref().or(self.forward_auth.as_ref()) {
+            let remembered = Duration::from_secs(self.auth_cache_seconds);
+            let authority = Authority::new(url.clone(), flavour, remembered, &StoreConfig::from_env())?;
+            return Ok(Access::Authority(Arc::new(authority)));
+        }
+        if self.basic_auth_file.is_none() && self.token_file.is_none() {
+            return match &self.access_rules {
+                None => Ok(Access::Open),
+                Some(_) => Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "there are rules, but nobody is asked who they are",
+                )
+                .with_help("give --basic-auth-file or --token-file with --access-rules")),
+            };
+        }
+        let mut accounts = Accounts::new();
+        if let Some(file) = &self.basic_auth_file {
+            accounts = accounts.with_passwords(file)?;
+        }
+        if let Some(file) = &self.token_file {
+            accounts = accounts.with_tokens(file)?;
+        }
+        if let Some(file) = &self.access_rules {
+            accounts = accounts.with_rules(file)?;
+        }
+        Ok(Access::Accounts(Arc::new(accounts)))
+    }
+}
+
 const SERVE_AFTER_HELP: &str = "\
 A client finds the server by its URL: with MLFLOW_TRACKING_URI=http://127.0.0.1:5000 artifacts of mlflow-artifacts:/ are here; a \
 tracking server sends its clients here with --default-artifact-root mlflow-artifacts://127.0.0.1:5000/.
@@ -332,8 +399,8 @@ Examples:
   mlflow-artifacts serve --artifacts-destination artifactory://art.example/artifactory/ml-models --port 5001";
 
 impl ServeArguments {
-    pub(crate) fn options(&self) -> ServerOptions {
-        ServerOptions {
+    pub(crate) fn options(&self) -> Result<ServerOptions> {
+        Ok(ServerOptions {
             static_prefix: self.static_prefix.clone(),
             allowed_hosts: trimmed(&self.allowed_hosts),
             cors_allowed_origins: trimmed(&self.cors_allowed_origins),
@@ -346,8 +413,9 @@ impl ServeArguments {
             workspaces: self.enable_workspaces,
             max_connections: self.max_connections.0,
             upload_memory: usize::try_from(self.upload_memory.0).unwrap_or(usize::MAX),
+            access: self.access.access()?,
             ..ServerOptions::default()
-        }
+        })
     }
 
     /// The files of the certificate and its key.

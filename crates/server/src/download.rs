@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ByteRange, Capabilities, Download, ErrorKind, GetOptions,
 };
 
+use crate::access::Caller;
 use crate::content::{attachment, content_type};
 use crate::path::Requested;
 use crate::refusal::Refusal;
@@ -26,9 +27,14 @@ use crate::routes::{Shared, after};
 const YEAR_10000: u64 = 253_402_300_800;
 
 /// `GET /mlflow-artifacts/artifacts/<path>`
-pub(crate) async fn get(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let path = file_of(&server, &request)?;
-    let headers = request.headers();
+pub(crate) async fn get(
+    State(server): State<Arc<Shared>>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let path = file_of(&server, &caller, &uri).await?;
+    let headers = &headers;
     if is_conditional(headers) {
         let meta = stat_file(&server, &path).await?;
         if let Some(answer) = unless_wanted(headers, &meta) {
@@ -58,10 +64,15 @@ pub(crate) async fn get(State(server): State<Arc<Shared>>, request: Request) -> 
 }
 
 /// `HEAD /mlflow-artifacts/artifacts/<path>`: what GET would say before the content.
-pub(crate) async fn head(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let path = file_of(&server, &request)?;
+pub(crate) async fn head(
+    State(server): State<Arc<Shared>>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let path = file_of(&server, &caller, &uri).await?;
     let meta = stat_file(&server, &path).await?;
-    if let Some(answer) = unless_wanted(request.headers(), &meta) {
+    if let Some(answer) = unless_wanted(&headers, &meta) {
         return Ok(answer);
     }
     let mut response = Response::new(Body::empty());
@@ -70,10 +81,10 @@ pub(crate) async fn head(State(server): State<Arc<Shared>>, request: Request) ->
     Ok(response)
 }
 
-fn file_of(server: &Shared, request: &Request) -> Result<ArtifactPath, Refusal> {
+async fn file_of(server: &Shared, caller: &Caller, uri: &Uri) -> Result<ArtifactPath, Refusal> {
     server.refuse_unless_proxied()?;
-    let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/artifacts/"))?;
-    server.file(request.headers(), requested)
+    let requested = Requested::of_url(after(uri.path(), "/mlflow-artifacts/artifacts/"))?;
+    server.readable(caller, requested).await
 }
 
 /// What is known of a file; a directory is refused, which has no content.

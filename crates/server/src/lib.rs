@@ -10,7 +10,7 @@
 //! and `/health`, `/version`, `/api/3.0/mlflow/server-info`. How it differs from MLflow's own server, and why, is the list `DIFFERENCES`
 //! of `tests/e2e/artifact_server.py`, which asks both the same.
 //!
-//! A path is decoded once and refused if it leads out of the store in any spelling. Nothing is staged: an upload goes to the store as it
+//! [`Access`] says who may do what. A path is decoded once and refused if it leads out of the store in any spelling. Nothing is staged: an upload goes to the store as it
 //! arrives, and a client that goes away leaves nothing; the first byte of a download goes out when the store's comes in. What uploads
 //! hold in memory is bounded over all connections.
 //!
@@ -25,6 +25,7 @@
 //! # Ok(()) }
 //! ```
 
+mod access;
 mod budget;
 mod content;
 mod download;
@@ -40,5 +41,6 @@ mod server;
 mod upload;
 mod workspace;
 
+pub use access::{Access, Accounts, Authority, Flavour, Projects};
 pub use options::ServerOptions;
 pub use server::Server;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::Uri;
 use axum::response::Response;
 use mlflow_artifacts_core::{
     ArtifactPath, Capabilities, PartReceipt, PresignMethod, PresignRequest, SignedRequest, Upload,
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use url::Url;
 
+use crate::access::{Actions, Caller};
 use crate::download::stat_file;
 use crate::path::Requested;
 use crate::refusal::{Code, Refusal, json as answer};
@@ -34,8 +36,12 @@ const NO_UPLOAD: &str = "Multipart upload is not supported for the current artif
 const NO_DOWNLOAD: &str = "Multipart download is not supported for the current artifact repository";
 
 /// `POST /mlflow-artifacts/mpu/create/<directory>`
-pub(crate) async fn create(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let (path, message) = read(&server, request, "/mpu/create/", SMALL_MESSAGE).await?;
+pub(crate) async fn create(
+    State(server): State<Arc<Shared>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (path, message) = read(&server, &caller, request, "/mpu/create/", SMALL_MESSAGE).await?;
     let limits = server.store.limits().parts.ok_or_else(no_upload)?;
     let count = match message.get("num_parts") {
         None | Some(Value::Null) => 0,
@@ -84,11 +90,12 @@ async fn sign_parts(server: &Shared, upload: &dyn Upload, count: u32) -> Result<
 /// `POST /mlflow-artifacts/mpu/complete/<directory>`
 pub(crate) async fn complete(
     State(server): State<Arc<Shared>>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
     // They take much memory: a few at a time.
     let _turn = server.large_messages.acquire().await;
-    let (path, message) = read(&server, request, "/mpu/complete/", LARGEST_MESSAGE).await?;
+    let (path, message) = read(&server, &caller, request, "/mpu/complete/", LARGEST_MESSAGE).await?;
     let parts = message.get("parts").and_then(Value::as_array).filter(|parts| !parts.is_empty());
     let parts = parts.ok_or_else(|| missing("parts"))?;
     let upload = resume(&server, &path, &message).await?;
@@ -112,8 +119,12 @@ fn receipt(part: &Value, size: u64) -> Result<PartReceipt, Refusal> {
 }
 
 /// `POST /mlflow-artifacts/mpu/abort/<directory>`
-pub(crate) async fn abort(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let (path, message) = read(&server, request, "/mpu/abort/", SMALL_MESSAGE).await?;
+pub(crate) async fn abort(
+    State(server): State<Arc<Shared>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (path, message) = read(&server, &caller, request, "/mpu/abort/", SMALL_MESSAGE).await?;
     resume(&server, &path, &message).await?.abort().await?;
     Ok(answer(&json!({})))
 }
@@ -121,10 +132,11 @@ pub(crate) async fn abort(State(server): State<Arc<Shared>>, request: Request) -
 /// `GET /mlflow-artifacts/presigned/<path>`
 pub(crate) async fn presigned(
     State(server): State<Arc<Shared>>,
-    request: Request,
+    caller: Caller,
+    uri: Uri,
 ) -> Result<Response, Refusal> {
-    let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/presigned/"))?;
-    let path = server.file(request.headers(), requested)?;
+    let requested = Requested::of_url(after(uri.path(), "/mlflow-artifacts/presigned/"))?;
+    let path = server.readable(&caller, requested).await?;
     if !server.store.capabilities().contains(Capabilities::PRESIGN) {
         return Err(Refusal::new(Code::NotImplemented, NO_DOWNLOAD));
     }
@@ -152,6 +164,7 @@ fn signed(request: &SignedRequest) -> Map<String, Value> {
 /// The artifact and the message of a request about an upload in parts.
 async fn read(
     server: &Shared,
+    caller: &Caller,
     request: Request,
     route: &str,
     limit: usize,
@@ -163,7 +176,7 @@ async fn read(
     let name = file_name(name.ok_or_else(|| missing("path"))?);
     let name = Requested::of_text(name)?.path;
     let path = ArtifactPath::parse(&format!("{}/{name}", directory.path))?;
-    let path = server.writable(&head.headers, path)?;
+    let path = server.changeable(caller, Actions::WRITE, path).await?;
     if !server.signs_parts() {
         return Err(no_upload());
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Access;
+
 /// How a server is set up. The names and defaults are those of `mlflow server`.
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of MLflow's own")]
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct ServerOptions {
     pub presigned_expiry: Duration,
     /// Each workspace has artifacts of its own, below `workspaces/`. `MLFLOW_ENABLE_WORKSPACES`.
     pub workspaces: bool,
+    /// How it is found out who asks, and what they may do.
+    pub access: Access,
     /// Connections at once. Who comes then waits until another one goes.
     pub max_connections: usize,
     /// How much content of uploads is held in memory at once, over all connections, in bytes. One upload more may hold what its
@@ -56,6 +60,7 @@ impl Default for ServerOptions {
             presigned_only: false,
             presigned_expiry: Duration::from_mins(5),
             workspaces: false,
+            access: Access::Open,
             max_connections: 4096,
             upload_memory: 64 << 20,
             header_timeout: Duration::from_mins(1),

@@ -24,6 +24,7 @@ pub(crate) enum Code {
     ResourceDoesNotExist,
     ResourceExhausted,
     TemporarilyUnavailable,
+    Unauthenticated,
 }
 
 impl Code {
@@ -42,6 +43,7 @@ impl Code {
             Code::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
             Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Code::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
+            Code::Unauthenticated => "UNAUTHENTICATED",
         }
     }
 
@@ -60,6 +62,7 @@ impl Code {
             // MLflow's 429 would have clients send a large file seven times more.
             Code::ResourceExhausted => StatusCode::INSUFFICIENT_STORAGE,
             Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -94,6 +97,10 @@ impl Refusal {
     /// The request makes no sense.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Refusal::new(Code::InvalidParameterValue, message)
+    }
+
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == code
     }
 
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
@@ -194,7 +201,9 @@ impl IntoResponse for Refusal {
         object.extend(self.more);
         let mut response = json(&Value::Object(object));
         *response.status_mut() = self.status;
-        response.headers_mut().extend(self.headers);
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
         response
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{HeaderValue, SERVER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, Capabilities, DeleteOptions, ErrorKind, ListOptions, SharedStore,
 };
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
+use crate::access::{Access, Actions, Caller, Listed, identify};
 use crate::budget::Budget;
 use crate::linger::lingering;
 use crate::path::{Requested, check_writable, no_file_name};
@@ -28,6 +29,12 @@ use crate::{ServerOptions, download, info, multipart, security, upload, workspac
 
 /// Every path stands below both: the second is for the web interface.
 const TWINS: [&str; 2] = ["/api", "/ajax-api"];
+
+/// What clients ask before they move content, below both.
+const SERVER_INFO: &str = "/3.0/mlflow/server-info";
+
+/// How many decisions of another server are waited for at once.
+const DECISIONS: usize = 16;
 
 /// How many large messages are read and understood at once.
 const LARGE_MESSAGES: usize = 2;
@@ -48,22 +55,38 @@ impl Shared {
         Shared { store, options, budget, large_messages: Semaphore::new(LARGE_MESSAGES) }
     }
 
-    /// What a path means in the request's workspace.
-    fn scoped(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<Scoped, Refusal> {
-        workspace::scoped(workspace::of_request(self.options.workspaces, headers)?.as_deref(), path)
-    }
-
-    /// Where in the store a file stands.
-    pub(crate) fn file(&self, headers: &HeaderMap, requested: Requested) -> Result<ArtifactPath, Refusal> {
-        let scoped = self.scoped(headers, requested.into_file()?)?;
-        if scoped.within.is_root() { Err(no_file_name()) } else { Ok(scoped.stored) }
-    }
-
-    /// Where in the store something stands that is to be written or removed.
-    pub(crate) fn writable(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<ArtifactPath, Refusal> {
-        let scoped = self.scoped(headers, path)?;
-        check_writable(&scoped.within)?;
+    /// Where in the store a file stands that the caller may read.
+    pub(crate) async fn readable(
+        &self,
+        caller: &Caller,
+        requested: Requested,
+    ) -> Result<ArtifactPath, Refusal> {
+        let scoped = workspace::scoped(caller.workspace.as_deref(), requested.into_file()?)?;
+        if scoped.within.is_root() {
+            return Err(no_file_name());
+        }
+        self.options.access.check(caller, Actions::READ, &scoped).await?;
         Ok(scoped.stored)
+    }
+
+    /// Where in the store something stands that the caller may write, or delete.
+    pub(crate) async fn changeable(
+        &self,
+        caller: &Caller,
+        action: Actions,
+        path: ArtifactPath,
+    ) -> Result<ArtifactPath, Refusal> {
+        let scoped = workspace::scoped(caller.workspace.as_deref(), path)?;
+        check_writable(&scoped.within)?;
+        self.options.access.check(caller, action, &scoped).await?;
+        Ok(scoped.stored)
+    }
+
+    /// Whether a request is answered before it is known who asks: what load balancers and clients need first, and what costs nothing.
+    pub(crate) fn is_for_everybody(&self, uri: &Uri) -> bool {
+        let path = uri.path().strip_prefix(&self.options.static_prefix).unwrap_or_default();
+        matches!(path, "/health" | "/version") && uri.query().is_none()
+            || TWINS.iter().any(|twin| path.strip_prefix(twin) == Some(SERVER_INFO))
     }
 
     /// Refuses content that would pass through this server where it goes by signed requests only.
@@ -97,7 +120,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     for twin in TWINS {
         let below = format!("{prefix}{twin}/2.0/mlflow-artifacts");
         router = router
-            .route(&format!("{prefix}{twin}/3.0/mlflow/server-info"), get(info::server_info))
+            .route(&format!("{prefix}{twin}{SERVER_INFO}"), get(info::server_info))
             .route(&format!("{below}/artifacts"), get(list))
             .route(&format!("{below}/artifacts/"), artifact())
             .route(&format!("{below}/artifacts/{{*path}}"), artifact())
@@ -113,7 +136,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     }
     let disable_security = shared.options.disable_security;
     router = router.fallback(nothing).method_not_allowed_fallback(no_method);
-    let mut router = router.with_state(shared);
+    let mut router = router.layer(from_fn_with_state(Arc::clone(&shared), identify)).with_state(shared);
     if !disable_security {
         // The last is the outermost: what is refused is labelled too.
         router = router
@@ -153,21 +176,43 @@ pub(crate) fn after<'a>(path: &'a str, route: &str) -> &'a str {
 async fn list(
     State(server): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
     let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
     let wanted = wanted.map_or_else(String::new, |(_, path)| path.into_owned());
-    let directory = server.scoped(&headers, Requested::of_text(&wanted)?.path)?.stored;
+    let directory = workspace::scoped(caller.workspace.as_deref(), Requested::of_text(&wanted)?.path)?;
+    let access = &server.options.access;
+    let listed = access.listed(&caller, &directory).await?;
     // By name: where a store has a file and a directory of one name, both are told.
     let mut files = BTreeMap::new();
-    let mut listed = server.store.list(&directory, ListOptions::default());
-    while let Some(meta) = listed.try_next().await? {
+    let mut entries = server.store.list(&directory.stored, ListOptions::default());
+    while let Some(meta) = entries.try_next().await? {
         let name = meta.path.file_name().unwrap_or_default().to_owned();
         files.insert((name, meta.is_directory()), meta);
     }
+    if listed == Listed::Some {
+        files = told(access, &caller, &directory, files).await?;
+    }
     let files: Vec<_> = files.iter().map(|((name, _), meta)| entry(name, meta)).collect();
     Ok(answer(&if files.is_empty() { json!({}) } else { json!({"files": files}) }))
+}
+
+/// The entries of a directory by their names, files before directories.
+type Entries = BTreeMap<(String, bool), ArtifactMeta>;
+
+/// Those that the caller may know of. Several are asked about at once: another server may have to decide.
+async fn told(
+    access: &Access,
+    caller: &Caller,
+    directory: &Scoped,
+    entries: Entries,
+) -> Result<Entries, Refusal> {
+    let asked = stream::iter(entries).map(async |(key, meta)| {
+        let entry = directory.child(&key.0)?;
+        Ok::<_, Refusal>(access.tells(caller, &entry).await?.then_some((key, meta)))
+    });
+    asked.buffer_unordered(DECISIONS).try_filter_map(async |told| Ok(told)).try_collect().await
 }
 
 /// An artifact of a listing, by its name alone.
@@ -182,9 +227,9 @@ fn entry(name: &str, meta: &ArtifactMeta) -> Value {
 }
 
 /// `DELETE /mlflow-artifacts/artifacts/<path>`
-async fn delete(State(server): State<Arc<Shared>>, request: Request) -> Result<Response, Refusal> {
-    let requested = Requested::of_url(after(request.uri().path(), "/mlflow-artifacts/artifacts/"))?;
-    let path = server.writable(request.headers(), requested.path)?;
+async fn delete(State(server): State<Arc<Shared>>, caller: Caller, uri: Uri) -> Result<Response, Refusal> {
+    let requested = Requested::of_url(after(uri.path(), "/mlflow-artifacts/artifacts/"))?;
+    let path = server.changeable(&caller, Actions::DELETE, requested.path).await?;
     if requested.is_directory && is_file(&server, &path).await? {
         // No file has a slash at its end: nothing is there.
         return Ok(answer(&json!({})));

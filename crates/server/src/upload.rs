@@ -13,17 +13,22 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
 use tokio::time::timeout;
 
+use crate::access::{Actions, Caller};
 use crate::budget::Account;
 use crate::path::Requested;
 use crate::refusal::{Code, Refusal};
 use crate::routes::{Shared, after};
 
 /// `PUT /mlflow-artifacts/artifacts/<path>`
-pub(crate) async fn put(State(server): State<Arc<Shared>>, request: Request) -> Result<StatusCode, Refusal> {
+pub(crate) async fn put(
+    State(server): State<Arc<Shared>>,
+    caller: Caller,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
     server.refuse_unless_proxied()?;
     let (head, body) = request.into_parts();
     let requested = Requested::of_url(after(head.uri.path(), "/mlflow-artifacts/artifacts/"))?;
-    let path = server.writable(&head.headers, requested.into_file()?)?;
+    let path = server.changeable(&caller, Actions::WRITE, requested.into_file()?).await?;
     let length = length(&head.headers);
     let limit = server.store.limits().max_size;
     if length.zip(limit).is_some_and(|(length, limit)| length > limit) {

@@ -58,6 +58,13 @@ pub(crate) struct Scoped {
     pub(crate) stored: ArtifactPath,
 }
 
+impl Scoped {
+    /// What stands in this directory.
+    pub(crate) fn child(&self, name: &str) -> Result<Self, Refusal> {
+        Ok(Scoped { within: self.within.child(name)?, stored: self.stored.child(name)? })
+    }
+}
+
 /// What a path means in a workspace; it may name its own workspace itself.
 pub(crate) fn scoped(workspace: Option<&str>, path: ArtifactPath) -> Result<Scoped, Refusal> {
     let Some(workspace) = workspace else { return Ok(Scoped { within: path.clone(), stored: path }) };

@@ -20,11 +20,13 @@ pub(crate) async fn run(session: &Session, arguments: &ServeArguments) -> Result
     allow_many_files();
     let uri = Location::parse(arguments.destination.as_ref())?.uri()?;
     let store = session.open(&uri, None)?;
-    let mut server = Server::new(store.clone(), arguments.options())?;
+    let options = arguments.options()?;
+    let is_asked = options.access.asks();
+    let mut server = Server::new(store.clone(), options)?;
     if let Some((certificate, key)) = arguments.tls() {
         server = server.with_tls(certificate, key)?;
     }
-    let listener = listen(arguments).await?;
+    let listener = listen(arguments, is_asked).await?;
     let address = listener.local_addr().map_err(Error::from_io)?;
     let scheme = if arguments.tls().is_some() { "https" } else { "http" };
     session.note(format_args!("serving {} on {scheme}://{address}", store.info().root));
@@ -36,7 +38,7 @@ pub(crate) async fn run(session: &Session, arguments: &ServeArguments) -> Result
 }
 
 /// Listens where it is told to, unless anybody at all could then read and remove everything without having been asked who they are.
-async fn listen(arguments: &ServeArguments) -> Result<TcpListener> {
+async fn listen(arguments: &ServeArguments, is_asked: bool) -> Result<TcpListener> {
     let (host, port) = (&arguments.host, arguments.port);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let found = tokio::net::lookup_host((bare, port)).await.map(Iterator::collect::<Vec<SocketAddr>>);
@@ -44,10 +46,17 @@ async fn listen(arguments: &ServeArguments) -> Result<TcpListener> {
         Error::new(ErrorKind::InvalidArgument, format!("the host {host:?} is not known: {error}"))
             .with_help("give an address or a name of this machine as --host")
     })?;
-    if !arguments.allow_unauthenticated && !addresses.iter().all(|address| is_of_this_machine(address.ip())) {
+    let is_near = addresses.iter().all(|address| is_of_this_machine(address.ip()));
+    if is_asked && !is_near && arguments.tls().is_none() {
+        log::warn!(
+            "credentials come over the network as they are: give --ssl-certfile, or a proxy that speaks TLS"
+        );
+    }
+    if !(is_near || is_asked || arguments.allow_unauthenticated) {
         let message = format!("{host} can be reached from other machines, and nobody is asked who they are");
         return Err(Error::new(ErrorKind::InvalidArgument, message).with_help(
-            "listen on 127.0.0.1 behind a proxy that asks, or give --allow-unauthenticated where the network is trusted",
+            "give --basic-auth-file, --token-file, --forward-auth or --gitlab, listen on 127.0.0.1 behind a proxy that asks, or give \
+             --allow-unauthenticated where the network is trusted",
         ));
     }
     TcpListener::bind(&addresses[..]).await.map_err(|error| {

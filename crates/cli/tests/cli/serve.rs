@@ -77,6 +77,28 @@ fn it_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn it_asks_who_it_is() {
+    let scratch = Scratch::new();
+    scratch.write("passwords", "alice:$2y$04$.MeH6ROQQHQjObw5gAHnSu32dlFfiBoHjJuaDmAYBqi5TNOLpdLwm\n");
+    scratch.write("rules", "alice 1 read,write\n");
+    let variables = [("MLFLOW_ARTIFACTS_ACCESS_RULES", "rules")];
+    let serving = Serving::start(
+        &scratch,
+        "store",
+        &variables,
+        &["--basic-auth-file", "passwords", "--host", "0.0.0.0"],
+    );
+    assert_eq!(serving.ask("PUT", &format!("{ARTIFACTS}/1/a"), b"x").0, 401);
+    let target = |path: &str| {
+        format!("{ARTIFACTS}/{path} HTTP/1.1\r\nAuthorization: Basic YWxpY2U6d29uZGVybGFuZA==\r\nX:")
+    };
+    assert_eq!(serving.ask("PUT", &target("1/a"), b"x").0, 200);
+    assert_eq!(serving.ask("DELETE", &target("1/a"), b"").0, 403);
+    assert_eq!(serving.ask("PUT", &target("2/a"), b"x").0, 403);
+    assert_eq!(fs::read(scratch.path("store/1/a")).unwrap(), b"x");
+}
+
+#[test]
 fn what_it_cannot_start_with_is_told() {
     let scratch = Scratch::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -88,6 +110,13 @@ fn what_it_cannot_start_with_is_told() {
         (&["--artifacts-destination", "artifactory://user:canary@host:port/x"], 2, &["port"]),
         (&["--artifacts-destination", "file:///srv?fsync=sometimes"], 2, &["fsync"]),
         (&["--port", &port], 1, &["cannot listen on 127.0.0.1", "--port"]),
+        (&["--access-rules", "cert.pem"], 2, &["--basic-auth-file"]),
+        (&["--basic-auth-file", "cert.pem"], 2, &["cert.pem", "line 1"]),
+        (&["--token-file", "missing"], 2, &["missing"]),
+        (&["--forward-auth", "ftp://host"], 2, &["http"]),
+        (&["--forward-auth", "http://user:canary@host"], 2, &["without a user"]),
+        (&["--forward-auth", "http://host", "--gitlab", "http://host"], 2, &["cannot be used with"]),
+        (&["--gitlab-projects", "cert.pem"], 2, &["--gitlab"]),
         (&["--host", "0.0.0.0"], 2, &["other machines", "--allow-unauthenticated"]),
         (&["-h", "::", "-p", "0"], 2, &["other machines"]),
         (&["--host", "host.invalid"], 2, &["host.invalid", "--host"]),
