@@ -29,8 +29,10 @@ mod budget;
 mod content;
 mod download;
 mod info;
+mod lines;
 mod linger;
 mod multipart;
+mod observe;
 mod options;
 mod path;
 mod refusal;
@@ -40,5 +42,7 @@ mod server;
 mod upload;
 mod workspace;
 
+pub use lines::LineWriter;
+pub use observe::{AccessLog, AccessLogFormat, Metrics, RequestId};
 pub use options::ServerOptions;
 pub use server::Server;

@@ -39,14 +39,28 @@ impl Running {
     }
 
     pub(crate) fn with(options: ServerOptions, store: impl FnOnce(PathBuf) -> SharedStore) -> Self {
+        Running::set_up(options, store, |server| server)
+    }
+
+    /// With what else a server may be given.
+    pub(crate) fn set_up(
+        options: ServerOptions,
+        store: impl FnOnce(PathBuf) -> SharedStore,
+        more: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let server = Server::new(store(directory.path().join("artifacts")), options).unwrap();
+        let server = more(Server::new(store(directory.path().join("artifacts")), options).unwrap());
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = runtime.spawn(server.serve(listener, async move { drop(stopped.await) }));
         Running { address, directory, stop: Some(stop), runtime: Some(runtime), served: Some(task) }
+    }
+
+    /// Runs something beside it, on its threads, until it ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.as_ref().unwrap().spawn(task);
     }
 
     /// Where the artifacts are.
