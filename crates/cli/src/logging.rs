@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn install(level: LevelFilter) -> Result<()> {
     let lines = Lines(LineWriter::new("the log", std::io::stderr())?);
     log::set_max_level(level);
-    log::set_boxed_logger(Box::new(lines)).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+    // A logger is there until the process ends.
+    log::set_logger(Box::leak(Box::new(lines)))
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
 
 struct Lines(LineWriter);

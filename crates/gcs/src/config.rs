@@ -425,7 +425,10 @@ mod tests {
         assert_eq!(options(&[timeout("-1")]).unwrap().read_timeout, FOREVER);
         let former = options(&[("MLFLOW_GCS_DEFAULT_TIMEOUT", "600")]).unwrap();
         assert_eq!(former.read_timeout, minutes);
-        assert_eq!(options(&[("MLFLOW_GCS_DEFAULT_TIMEOUT", "")]).unwrap().read_timeout, options(&[]).unwrap().read_timeout);
+        assert_eq!(
+            options(&[("MLFLOW_GCS_DEFAULT_TIMEOUT", "")]).unwrap().read_timeout,
+            options(&[]).unwrap().read_timeout
+        );
         for seconds in ["0", "-2", "1.5", "86401", "soon"] {
             let error = options(&[timeout(seconds)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{seconds}");

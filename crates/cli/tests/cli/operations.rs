@@ -130,13 +130,19 @@ fn what_is_under_way_ends_whole_when_it_is_told_to_stop_and_nothing_new_begins()
 #[test]
 fn what_does_not_end_in_time_leaves_nothing() {
     let scratch = Scratch::new();
-    let mut running = Running::start(serve(&scratch, &["--drain-timeout", "1", "--access-log", "json"]).stdout(Stdio::piped()));
+    let mut running = Running::start(
+        serve(&scratch, &["--drain-timeout", "1", "--access-log", "json"]).stdout(Stdio::piped()),
+    );
     let upload = running.begin("run/late", 10, b"12345");
     wait_until("the upload has begun", || names(&scratch.path("store")).len() > 1);
     send(&running.process, "TERM");
     assert_eq!(running.ended(), Some(0));
     drop(upload);
-    assert!(names(&scratch.path("store")).iter().all(|name| name == "run"), "{:?}", names(&scratch.path("store")));
+    assert!(
+        names(&scratch.path("store")).iter().all(|name| name == "run"),
+        "{:?}",
+        names(&scratch.path("store"))
+    );
     let mut told = String::new();
     running.process.stdout.take().unwrap().read_to_string(&mut told).unwrap();
     let line: Value = serde_json::from_str(told.trim_end()).unwrap();
@@ -145,7 +151,9 @@ fn what_does_not_end_in_time_leaves_nothing() {
 
 #[test]
 fn the_access_log_is_on_standard_output_as_it_is_asked_for() {
-    for (form, expected) in [("human", "Z 404 GET /absent?x peer=127.0.0.1:"), ("json", "\"path\":\"/absent?x\""), ("off", "")] {
+    for (form, expected) in
+        [("human", "Z 404 GET /absent?x peer=127.0.0.1:"), ("json", "\"path\":\"/absent?x\""), ("off", "")]
+    {
         let scratch = Scratch::new();
         let mut running = Running::start(serve(&scratch, &["--access-log", form]).stdout(Stdio::piped()));
         assert_eq!(running.ask("GET", "/absent?x=canary", b"").0, 404);
@@ -187,7 +195,9 @@ fn a_line_of_the_log_names_the_request() {
     let scratch = Scratch::new();
     let mut running = Running::of(&scratch, &[]);
     let mut stream = running.connect();
-    let request = format!("GET {ARTIFACTS}/absent HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: trace-1\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET {ARTIFACTS}/absent HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: trace-1\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let (status, answer) = answer(&mut stream);
     assert!(status == 404 && answer.contains("x-request-id: trace-1\r\n"), "{answer}");
@@ -207,7 +217,8 @@ fn numbers_are_on_an_address_of_their_own() {
         errors.read_line(line).unwrap();
     }
     let [metrics, serving] = told.map(|line| {
-        let address = line.trim_end().rsplit("http://").next().unwrap().trim_end_matches("/metrics").to_owned();
+        let address =
+            line.trim_end().rsplit("http://").next().unwrap().trim_end_matches("/metrics").to_owned();
         address.parse().unwrap_or_else(|_| panic!("it said {line:?}"))
     });
     let running = Running { process, address: serving };
@@ -253,7 +264,11 @@ fn a_container_asks_the_command_itself_whether_it_serves() {
     let scratch = Scratch::new();
     let running = Running::of(&scratch, &["--static-prefix", "/mlflow"]);
     let port = running.address.port().to_string();
-    let healthy = scratch.command(&["health"]).env("MLFLOW_PORT", &port).env("MLFLOW_STATIC_PREFIX", "/mlflow").output();
+    let healthy = scratch
+        .command(&["health"])
+        .env("MLFLOW_PORT", &port)
+        .env("MLFLOW_STATIC_PREFIX", "/mlflow")
+        .output();
     assert!(healthy.unwrap().status.success());
     scratch.run(&["health", "--port", &port]).fails(5, &["404", "--port"]);
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
@@ -299,7 +314,8 @@ fn the_unit_starts_it() {
     assert!(program.ends_with("/mlflow-artifacts"), "{program}");
     let arguments: Vec<_> = arguments.split(' ').map(str::to_owned).collect();
     assert_serves(&scratch, &start_as_deployed(&scratch, &arguments));
-    let value = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    let value =
+        |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
     assert_eq!(value("Type"), "notify");
     let drain = 30;
     assert!(value("TimeoutStopSec").parse::<u64>().unwrap() > drain + 5);
@@ -318,6 +334,7 @@ fn the_image_starts_it_and_asks_whether_it_serves() {
     assert_serves(&scratch, &running);
     let check = words("HEALTHCHECK CMD ");
     assert_eq!(check[0], "mlflow-artifacts");
-    let asked = scratch.command(&check[1..]).env("MLFLOW_PORT", running.address.port().to_string()).output().unwrap();
+    let asked =
+        scratch.command(&check[1..]).env("MLFLOW_PORT", running.address.port().to_string()).output().unwrap();
     assert!(asked.status.success(), "{asked:?}");
 }
