@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use log::LevelFilter;
 use mlflow_artifacts::{Error, ErrorKind, Properties, Result, StoreConfig, TransferOptions, Verify};
-use mlflow_artifacts_server::{Access, Accounts, Authority, Flavour, Projects, ServerOptions};
+use mlflow_artifacts_server::{
+    Access, AccessLogFormat, Accounts, Authority, Flavour, Projects, ServerOptions,
+};
 use url::Url;
 
 /// List, copy, print, write and remove MLflow artifacts, in every store.
@@ -88,6 +91,8 @@ pub(crate) enum Command {
     Doctor(DoctorArguments),
     /// Serve a store by MLflow's REST API for artifacts, as `mlflow server --artifacts-only` does.
     Serve(Box<ServeArguments>),
+    /// Ask a server on this machine whether it serves; for containers, whose images have nothing else to ask with.
+    Health(HealthArguments),
     /// Show the known URI schemes, or the options of one.
     Schemes {
         /// Show the options of the stores of this scheme.
@@ -322,7 +327,29 @@ pub(crate) struct ServeArguments {
     /// Listen on an address that other machines reach, although nobody is asked who they are.
     #[arg(long)]
     pub(crate) allow_unauthenticated: bool,
-    /// What is logged: ERROR, WARN, INFO, DEBUG or TRACE.
+    /// How long requests under way have when the server is told to stop (SIGTERM).
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MLFLOW_ARTIFACTS_DRAIN_TIMEOUT",
+        default_value_t = ServerOptions::default().drain_timeout.as_secs(),
+        value_parser = clap::value_parser!(u64).range(..=86_400)
+    )]
+    drain_timeout: u64,
+    /// Write a line for each request to standard output: human, json, or off.
+    #[arg(
+        long,
+        value_name = "FORM",
+        env = "MLFLOW_ARTIFACTS_ACCESS_LOG",
+        default_value = "human",
+        value_parser = access_log
+    )]
+    access_log: AccessLog,
+    /// Answer numbers for Prometheus, GET /metrics, on this address and port, such as 127.0.0.1:9464. It is another one than that of
+    /// artifacts, as it is for those who run the server.
+    #[arg(long, value_name = "ADDRESS", env = "MLFLOW_ARTIFACTS_METRICS_LISTEN")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// What is logged on standard error: ERROR, WARN, INFO, DEBUG or TRACE.
     #[arg(long, value_name = "LEVEL", env = "MLFLOW_LOGGING_LEVEL", default_value = "INFO", value_parser = level)]
     log_level: LevelFilter,
 }
@@ -414,6 +441,7 @@ impl ServeArguments {
             max_connections: self.max_connections.0,
             upload_memory: usize::try_from(self.upload_memory.0).unwrap_or(usize::MAX),
             access: self.access.access()?,
+            drain_timeout: Duration::from_secs(self.drain_timeout),
             ..ServerOptions::default()
         })
     }
@@ -426,7 +454,41 @@ impl ServeArguments {
     pub(crate) fn level(&self) -> LevelFilter {
         self.log_level
     }
+
+    /// The form of the access log, if there is to be one.
+    pub(crate) fn access_log(&self) -> Option<AccessLogFormat> {
+        self.access_log.0
+    }
 }
+
+/// A form, or none.
+#[derive(Clone, Copy)]
+struct AccessLog(Option<AccessLogFormat>);
+
+fn access_log(text: &str) -> Result<AccessLog, &'static str> {
+    match text {
+        "human" => Ok(AccessLog(Some(AccessLogFormat::Human))),
+        "json" => Ok(AccessLog(Some(AccessLogFormat::Json))),
+        "off" => Ok(AccessLog(None)),
+        _ => Err("give human, json or off"),
+    }
+}
+
+/// `health`
+#[derive(Args)]
+#[command(after_help = HEALTH_AFTER_HELP)]
+pub(crate) struct HealthArguments {
+    /// The port that the server listens on.
+    #[arg(long, short = 'p', env = "MLFLOW_PORT", default_value_t = 5000)]
+    pub(crate) port: u16,
+    /// What stands before the path of every route.
+    #[arg(long, value_name = "PREFIX", env = "MLFLOW_STATIC_PREFIX", default_value = "")]
+    pub(crate) static_prefix: String,
+}
+
+const HEALTH_AFTER_HELP: &str = "\
+Asks http://127.0.0.1:PORT/PREFIX/health and waits five seconds at most. It says nothing of the store. A server that speaks TLS is \
+asked where it answers for Prometheus, which has /health too: --port of its --metrics-listen.";
 
 /// What stands between commas, which people write with spaces.
 fn trimmed(texts: &[String]) -> Vec<String> {

@@ -50,8 +50,9 @@ impl Interrupt {
         let state = std::mem::replace(&mut *self.lock(), State::StoppingSince(Instant::now()));
         match state {
             State::Stop(stop) => {
-                output::note("stopping and cleaning up; interrupt again to leave at once");
+                // First: a note waits as long as nobody reads standard error.
                 stop();
+                output::note("stopping and cleaning up; interrupt again to leave at once");
             }
             State::StoppingSince(start) if start.elapsed() < ONE_EVENT => {
                 *self.lock() = State::StoppingSince(start);

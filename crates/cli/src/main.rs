@@ -8,6 +8,7 @@
 //! | `commands` | one module for each command |
 //! | `output`, `progress`, `logging` | what is written where |
 //! | `exit`, `interrupt` | how it ends |
+//! | `notify` | what systemd is told |
 
 mod args;
 mod commands;
@@ -15,6 +16,7 @@ mod exit;
 mod interrupt;
 mod location;
 mod logging;
+mod notify;
 mod output;
 mod progress;
 mod session;

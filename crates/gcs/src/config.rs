@@ -112,7 +112,8 @@ const OWN_KEYS: &[ConfigKey] = &[
     ),
     ConfigKey::plain(
         "timeout",
-        &["MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT"],
+        // The second is what older versions of MLflow call it.
+        &["MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "MLFLOW_GCS_DEFAULT_TIMEOUT"],
         None,
         "Seconds of silence after which a request is given up, before its answer and within it; -1 for no end. Goes before \
          MLFLOW_HTTP_REQUEST_TIMEOUT.",
@@ -422,6 +423,12 @@ mod tests {
         let minutes = Duration::from_mins(10);
         assert_eq!((told.read_timeout, told.commit_timeout), (minutes, minutes));
         assert_eq!(options(&[timeout("-1")]).unwrap().read_timeout, FOREVER);
+        let former = options(&[("MLFLOW_GCS_DEFAULT_TIMEOUT", "600")]).unwrap();
+        assert_eq!(former.read_timeout, minutes);
+        assert_eq!(
+            options(&[("MLFLOW_GCS_DEFAULT_TIMEOUT", "")]).unwrap().read_timeout,
+            options(&[]).unwrap().read_timeout
+        );
         for seconds in ["0", "-2", "1.5", "86401", "soon"] {
             let error = options(&[timeout(seconds)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{seconds}");

@@ -14,6 +14,7 @@ const SMALLEST: usize = 1 << 20;
 /// What all uploads share.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
+    limit: usize,
     bytes: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
 }
@@ -21,7 +22,17 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.clamp(SMALLEST, Semaphore::MAX_PERMITS);
-        Budget { bytes: Arc::new(Semaphore::new(bytes)), beyond: Arc::new(Semaphore::new(1)) }
+        Budget { limit: bytes, bytes: Arc::new(Semaphore::new(bytes)), beyond: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// How much there may be at once, but for one upload, in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How much there is, in bytes. What goes beyond the limit does not count.
+    pub(crate) fn used(&self) -> usize {
+        self.limit - self.bytes.available_permits()
     }
 
     /// What one upload takes of it.
@@ -92,6 +103,7 @@ mod tests {
         let (mut first, mut second, mut third) = (budget.account(), budget.account(), budget.account());
         let of = |count| Bytes::from(vec![7; count]);
         let held = now(first.charge(of(90 * UNIT))).unwrap();
+        assert_eq!((budget.used(), budget.limit()), (90 * UNIT, SMALLEST));
         assert_eq!(held, of(90 * UNIT));
         let beyond = now(second.charge(of(50 * UNIT))).unwrap();
         assert_eq!(now(second.charge(of(1000 * UNIT))).unwrap().len(), 1000 * UNIT);

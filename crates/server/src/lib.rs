@@ -14,6 +14,30 @@
 //! arrives, and a client that goes away leaves nothing; the first byte of a download goes out when the store's comes in. What uploads
 //! hold in memory is bounded over all connections.
 //!
+//! # What it tells
+//!
+//! With an [`AccessLog`] each request has a line when it is over, also if its client went away or the store broke off. Every answer has an
+//! `X-Request-Id`; a logger learns it by [`RequestId::current`]. [`Server::with_metrics`] answers the numbers, which are served on another
+//! listener. A head that is no HTTP is answered with 400 by the connection, and told of by none of these.
+//!
+//! # Limits
+//!
+//! | | |
+//! |---|---|
+//! | connections at once | [`ServerOptions::max_connections`], 4,096; who comes then waits |
+//! | memory of a connection that waits | a buffer of 8 KiB, which grows to 128 KiB where much arrives |
+//! | content of uploads in memory | [`ServerOptions::upload_memory`], 64 MiB over all connections, 1 MiB at least, and what the store needs for one upload more |
+//! | head of a request | 128 KiB, 100 headers, a URL of 65,534 bytes; [`ServerOptions::header_timeout`], 1 minute, which is also the longest pause between two |
+//! | an answer to TLS's first message | 10 seconds |
+//! | silence within a body | [`ServerOptions::body_timeout`], 2 minutes |
+//! | rest of a body that was refused | 30 seconds, and 5 seconds of silence |
+//! | length of a path | that of the URL, and of what the store takes |
+//! | listing of a directory | in memory, as many entries as there are |
+//! | message of an upload in parts | 64 KiB, and 32 MiB with parts in it, of which two are read at once; each within 1 minute |
+//! | parts of an upload | what the store takes |
+//! | requests under way when it stops | [`ServerOptions::drain_timeout`], 30 seconds, and 2 seconds for stores to clean up |
+//! | lines of the access log that wait | 8,192; a path in them has at most 1 KiB |
+//!
 //! ```
 //! use mlflow_artifacts_core::MemoryStore;
 //! use mlflow_artifacts_server::{Server, ServerOptions};
@@ -30,8 +54,10 @@ mod budget;
 mod content;
 mod download;
 mod info;
+mod lines;
 mod linger;
 mod multipart;
+mod observe;
 mod options;
 mod path;
 mod refusal;
@@ -42,5 +68,7 @@ mod upload;
 mod workspace;
 
 pub use access::{Access, Accounts, Authority, Flavour, Projects};
+pub use lines::LineWriter;
+pub use observe::{AccessLog, AccessLogFormat, Metrics, RequestId};
 pub use options::ServerOptions;
 pub use server::Server;

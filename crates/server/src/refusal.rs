@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use mlflow_artifacts_core::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
+use crate::observe::ErrorCode;
+
 /// MLflow's codes for errors, with what its server derives from them (`mlflow/exceptions.py`, `mlflow/error_classification.py`): the
 /// status, the `sqlstate` and the `error_class`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +206,7 @@ impl IntoResponse for Refusal {
         for (name, value) in self.headers {
             response.headers_mut().append(name, value);
         }
+        response.extensions_mut().insert(ErrorCode(self.code.name()));
         response
     }
 }

@@ -21,6 +21,7 @@ use url::form_urlencoded;
 use crate::access::{Access, Actions, Caller, Listed, identify};
 use crate::budget::Budget;
 use crate::linger::lingering;
+use crate::observe::note_route;
 use crate::path::{Requested, check_writable, no_file_name};
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::security::Rules;
@@ -135,6 +136,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         }
     }
     let disable_security = shared.options.disable_security;
+    router = router.route_layer(map_request(note_route));
     router = router.fallback(nothing).method_not_allowed_fallback(no_method);
     let mut router = router.layer(from_fn_with_state(Arc::clone(&shared), identify)).with_state(shared);
     if !disable_security {

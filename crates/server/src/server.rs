@@ -1,7 +1,9 @@
 //! Connections: how many, how long, and how they end.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,10 +18,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::ServerOptions;
+use crate::budget::Budget;
+use crate::observe::{Observed, Observer};
 use crate::routes::{Shared, router};
+use crate::{AccessLog, Metrics, ServerOptions};
 
 /// How much of a connection is read ahead.
 const BUFFER: usize = 128 << 10;
@@ -28,13 +33,18 @@ const BUFFER: usize = 128 << 10;
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait where no connection can be taken: until a file is closed, for example.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long stores have to clean up after requests that were given up when the server stopped.
+const CLEANING: Duration = Duration::from_secs(2);
 
 /// MLflow's artifact server over one store.
 #[derive(Debug)]
 pub struct Server {
     router: Router,
     options: ServerOptions,
+    budget: Budget,
+    observer: Observer,
     tls: Option<Acceptor>,
 }
 
@@ -64,8 +74,22 @@ impl Server {
             return Err(Error::new(ErrorKind::InvalidConfig, message)
                 .with_help("choose an S3, Azure or Google destination, or serve without presigned-only"));
         }
+        let budget = shared.budget.clone();
         let router = router(Arc::new(shared));
-        Ok(Server { router, options, tls: None })
+        Ok(Server { router, options, budget, observer: Observer::default(), tls: None })
+    }
+
+    /// Writes a line for each request when it is over.
+    pub fn with_access_log(mut self, log: AccessLog) -> Self {
+        self.observer.access_log = Some(log);
+        self
+    }
+
+    /// Keeps numbers, and answers where they can be had. Those of an access log are among them if it was set before.
+    pub fn with_metrics(mut self) -> (Self, Metrics) {
+        let metrics = Metrics::new(self.budget.clone(), self.observer.access_log.clone());
+        self.observer.metrics = Some(metrics.clone());
+        (self, metrics)
     }
 
     /// Speaks TLS, as the owner of a certificate: files in PEM, the certificate followed by those that signed it.
@@ -89,10 +113,18 @@ impl Server {
         Ok(self)
     }
 
-    /// Serves until `stop` is ready, then lets requests under way end, for a while.
+    /// Serves until `stop` is ready, then lets requests under way end, for a while. Those that do not are given up, and stores have two
+    /// seconds more to clean up after them.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let room = Arc::new(Semaphore::new(self.options.max_connections));
-        let connections = GracefulShutdown::new();
+        let watching = GracefulShutdown::new();
+        let mut open = Connections {
+            service: TowerToHyperService::new(self.router),
+            observer: Arc::new(self.observer),
+            header_timeout: self.options.header_timeout,
+            tls: self.tls,
+            tasks: JoinSet::new(),
+        };
         let mut stop = std::pin::pin!(stop);
         loop {
             let next = async {
@@ -102,10 +134,11 @@ impl Server {
             };
             let (accepted, permit) = tokio::select! {
                 next = next => next,
+                Some(_) = open.tasks.join_next() => continue,
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => self.spawn(stream, permit, connections.watcher()),
+                Ok((stream, peer)) => open.spawn(stream, peer, permit, watching.watcher()),
                 Err(error) => {
                     log::warn!("a connection cannot be taken: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -113,41 +146,67 @@ impl Server {
             }
         }
         drop(listener);
-        let open = connections.count();
-        if tokio::time::timeout(self.options.drain_timeout, connections.shutdown()).await.is_err() {
-            log::warn!("requests of {open} connections were under way and did not end in time");
+        let unfinished = watching.count();
+        if tokio::time::timeout(self.options.drain_timeout, watching.shutdown()).await.is_err() {
+            log::warn!("requests of {unfinished} connections were under way and did not end in time");
+            open.give_up().await;
         }
     }
+}
 
-    fn spawn(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>, watcher: Watcher) {
+/// The connections that are open.
+struct Connections {
+    service: TowerToHyperService<Router>,
+    observer: Arc<Observer>,
+    header_timeout: Duration,
+    tls: Option<Acceptor>,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn spawn(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: Option<OwnedSemaphorePermit>,
+        watcher: Watcher,
+    ) {
         // Answers must not wait for a delayed acknowledgement. It fails only for a connection that is gone.
         let _ = stream.set_nodelay(true);
-        let (router, timeout, tls) = (self.router.clone(), self.options.header_timeout, self.tls.clone());
-        tokio::spawn(async move {
+        let service = Observed { router: self.service.clone(), observer: Arc::clone(&self.observer), peer };
+        let (timeout, tls) = (self.header_timeout, self.tls.clone());
+        let counted = self.observer.metrics.as_ref().map(Metrics::connection);
+        self.tasks.spawn(async move {
             let served = match tls {
-                None => serve(stream, router, timeout, watcher).await,
+                None => serve(stream, service, timeout, watcher).await,
                 Some(Acceptor(tls)) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, router, timeout, watcher).await,
+                    Ok(Ok(stream)) => serve(stream, service, timeout, watcher).await,
                     Ok(Err(error)) => Err(format!("TLS: {error}")),
                     Err(_) => Err("TLS: nothing came".to_owned()),
                 },
             };
             if let Err(error) = served {
-                log::debug!("a connection ended: {error}");
+                log::debug!("a connection of {peer} ended: {error}");
             }
-            drop(permit);
+            drop((counted, permit));
         });
+    }
+
+    /// Ends all of them at once. What stores then do to clean up they do in tasks of their own, which nobody can wait for.
+    async fn give_up(mut self) {
+        self.observer.gives_up.store(true, Ordering::Relaxed);
+        self.tasks.abort_all();
+        tokio::time::sleep(CLEANING).await;
     }
 }
 
 /// Serves one connection to its end.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
+    service: Observed,
     header_timeout: Duration,
     watcher: Watcher,
 ) -> Result<(), String> {
-    let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER);
     let connection = builder.serve_connection(TokioIo::new(stream), service);

@@ -4,6 +4,7 @@ mod cat;
 mod completions;
 mod copy;
 mod doctor;
+mod health;
 mod list;
 mod put;
 mod remove;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor(arguments) => session.wait(doctor::run(&session, &arguments)),
         Command::Serve(arguments) => session.wait(serve::run(&session, &arguments)),
         Command::Schemes { keys, json } => schemes::run(session.registry(), keys.as_deref(), json),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -1,10 +1,12 @@
 //! `serve`: MLflow's artifact server.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mlflow_artifacts::{Error, ErrorKind, Result};
-use mlflow_artifacts_server::Server;
+use mlflow_artifacts_server::{AccessLog, LineWriter, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -13,10 +15,20 @@ use crate::args::ServeArguments;
 use crate::exit::Failure;
 use crate::location::Location;
 use crate::logging;
+use crate::notify::notify;
 use crate::session::Session;
+
+/// How long the last lines may take to be written when the server has stopped.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(session: &Session, arguments: &ServeArguments) -> Result<(), Failure> {
     logging::install(arguments.level())?;
+    let served = serve(session, arguments).await;
+    log::logger().flush();
+    served
+}
+
+async fn serve(session: &Session, arguments: &ServeArguments) -> Result<(), Failure> {
     allow_many_files();
     let uri = Location::parse(arguments.destination.as_ref())?.uri()?;
     let store = session.open(&uri, None)?;
@@ -26,15 +38,42 @@ pub(crate) async fn run(session: &Session, arguments: &ServeArguments) -> Result
     if let Some((certificate, key)) = arguments.tls() {
         server = server.with_tls(certificate, key)?;
     }
+    let lines = LineWriter::new("the access log", io::stdout())?;
+    if let Some(format) = arguments.access_log() {
+        server = server.with_access_log(AccessLog::new(format, lines.clone()));
+    }
     let listener = listen(arguments, is_asked).await?;
     let address = listener.local_addr().map_err(Error::from_io)?;
+    if let Some(address) = arguments.metrics_listen {
+        let listener = listen_for_metrics(session, address).await?;
+        let (counted, metrics) = server.with_metrics();
+        server = counted;
+        tokio::spawn(metrics.serve(listener));
+    }
     let scheme = if arguments.tls().is_some() { "https" } else { "http" };
     session.note(format_args!("serving {} on {scheme}://{address}", store.info().root));
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
     let _stoppable = session.interrupt().stops(move || stopped.notify_one());
-    server.serve(listener, stop.notified()).await;
+    notify("READY=1");
+    let told = async {
+        stop.notified().await;
+        notify("STOPPING=1");
+    };
+    server.serve(listener, told).await;
+    lines.flush(LAST_LINES);
     Ok(())
+}
+
+async fn listen_for_metrics(session: &Session, address: SocketAddr) -> Result<TcpListener> {
+    let listening =
+        TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = listening.map_err(|error| {
+        let message = format!("cannot listen on {address} for metrics: {error}");
+        Error::new(Error::from_io(error).kind(), message).with_help("choose another --metrics-listen")
+    })?;
+    session.note(format_args!("metrics are on http://{address}/metrics"));
+    Ok(listener)
 }
 
 /// Listens where it is told to, unless anybody at all could then read and remove everything without having been asked who they are.

@@ -8,5 +8,6 @@ mod confinement;
 mod doctor;
 mod failures;
 mod interrupt;
+mod operations;
 mod serve;
 mod support;

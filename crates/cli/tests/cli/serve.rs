@@ -26,7 +26,7 @@ impl Serving {
     fn start(scratch: &Scratch, destination: &str, environment: &[(&str, &str)], more: &[&str]) -> Self {
         let arguments = ["serve", "--port", "0", "--artifacts-destination", destination];
         let mut command = scratch.command(&[&arguments, more].concat());
-        command.envs(environment.iter().copied()).stderr(Stdio::piped());
+        command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut errors = BufReader::new(process.stderr.take().unwrap());
         let mut line = String::new();

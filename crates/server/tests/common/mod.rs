@@ -39,14 +39,28 @@ impl Running {
     }
 
     pub(crate) fn with(options: ServerOptions, store: impl FnOnce(PathBuf) -> SharedStore) -> Self {
+        Running::set_up(options, store, |server| server)
+    }
+
+    /// With what else a server may be given.
+    pub(crate) fn set_up(
+        options: ServerOptions,
+        store: impl FnOnce(PathBuf) -> SharedStore,
+        more: impl FnOnce(Server) -> Server,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let server = Server::new(store(directory.path().join("artifacts")), options).unwrap();
+        let server = more(Server::new(store(directory.path().join("artifacts")), options).unwrap());
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = runtime.spawn(server.serve(listener, async move { drop(stopped.await) }));
         Running { address, directory, stop: Some(stop), runtime: Some(runtime), served: Some(task) }
+    }
+
+    /// Runs something beside it, on its threads, until it ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.as_ref().unwrap().spawn(task);
     }
 
     /// Where the artifacts are.
@@ -186,4 +200,72 @@ impl Answer {
     pub(crate) fn code(&self) -> String {
         self.json()["error_code"].as_str().unwrap_or_default().to_owned()
     }
+}
+
+/// Spellings of `../outside.txt` and of absolute paths, as they stand in a URL.
+pub(crate) fn ways_out() -> Vec<String> {
+    let mut ways: Vec<String> = [
+        // CVE-2023-6015, -6831, -6909, -6975, -6976, -2026-2033 and what is like them.
+        "../outside.txt",
+        "dir/../../outside.txt",
+        "dir/..%2f..%2foutside.txt",
+        "%2e%2e/outside.txt",
+        "%2E%2e%2Foutside.txt",
+        ".%2e/outside.txt",
+        "dir/%2e%2e/%2e%2e/outside.txt",
+        "./../outside.txt",
+        "dir/./inside.txt",
+        "dir//inside.txt",
+        "//etc/passwd",
+        "/etc/passwd",
+        "%2Fetc%2Fpasswd",
+        "%2f%2fetc/passwd",
+        // CVE-2023-6977.
+        "//proc/self/root/etc/passwd",
+        // CVE-2023-6753 and drives, CVE-2023-3765.
+        "..%5Coutside.txt",
+        "dir%5C..%5C..%5Coutside.txt",
+        "..%5c..%5c..%5cwindows%5cwin.ini",
+        "%5C%5Chost%5Cshare",
+        "C:%5Cwindows%5Cwin.ini",
+        "C:/windows/win.ini",
+        "c%3A%2Fwindows",
+        // CVE-2023-1176, -1177, -2356, -2780, CVE-2024-3573.
+        "file:/etc/passwd",
+        "file:///etc/passwd",
+        "file://host/../../etc/passwd",
+        "file://./etc/passwd",
+        "FiLe:%2F%2Fetc",
+        // CVE-2024-1483, -1593, -1594, -2928, -3848, -8859: behind what a parser of URLs may cut off.
+        "dir%23/../../outside.txt",
+        "dir%3F/../../outside.txt",
+        "dir%3f/%2e%2e/%2e%2e/outside.txt",
+        "dir;/../../outside.txt",
+        "dir%3B%2F..%2F..%2Foutside.txt",
+        "http:///%3F/../../outside.txt",
+        // Bytes that some stop at.
+        "outside.txt%00",
+        "dir/inside.txt%00.png",
+        "..%00/outside.txt",
+        "dir%0A/inside.txt",
+        "dir%0D%0Ax",
+        "dir%09",
+        "dir%7F",
+        // Overlong and broken UTF-8.
+        "%C0%AE%C0%AE/outside.txt",
+        "%C0%AE%C0%AE%C0%AFoutside.txt",
+        "%E0%80%AE%E0%80%AE/outside.txt",
+        "%FF%FE",
+    ]
+    .map(str::to_owned)
+    .into();
+    // CVE-2024-1560, -1558: encoded over and over.
+    let mut parent = "%2e%2e%2f".to_owned();
+    for _ in 1..12 {
+        parent = parent.replace('%', "%25");
+        ways.push(format!("{parent}outside.txt"));
+        ways.push(format!("dir/{parent}{parent}outside.txt"));
+        ways.push(parent.replace("2e", "2E") + "outside.txt");
+    }
+    ways
 }
