@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{HeaderValue, SERVER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -23,11 +23,12 @@ use crate::linger::lingering;
 use crate::path::{Requested, check_writable, no_file_name};
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::security::Rules;
+use crate::upstream::Upstream;
 use crate::workspace::Scoped;
-use crate::{ServerOptions, download, info, multipart, security, upload, workspace};
+use crate::{ServerOptions, download, info, multipart, security, upload, upstream, workspace};
 
 /// Every path stands below both: the second is for the web interface.
-const TWINS: [&str; 2] = ["/api", "/ajax-api"];
+pub(crate) const TWINS: [&str; 2] = ["/api", "/ajax-api"];
 
 /// How many large messages are read and understood at once.
 const LARGE_MESSAGES: usize = 2;
@@ -49,7 +50,7 @@ impl Shared {
     }
 
     /// What a path means in the request's workspace.
-    fn scoped(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<Scoped, Refusal> {
+    pub(crate) fn scoped(&self, headers: &HeaderMap, path: ArtifactPath) -> Result<Scoped, Refusal> {
         workspace::scoped(workspace::of_request(self.options.workspaces, headers)?.as_deref(), path)
     }
 
@@ -87,17 +88,14 @@ impl Shared {
     }
 }
 
-/// Everything that is served.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+/// Everything that is served; what is not about artifacts, by a tracking server if there is one.
+pub(crate) fn router(shared: Arc<Shared>, tracking: Option<Upstream>) -> Router {
     let rules = Arc::new(Rules::new(&shared.options));
     let prefix = shared.options.static_prefix.clone();
-    let mut router = Router::new()
-        .route(&format!("{prefix}/health"), get(info::health))
-        .route(&format!("{prefix}/version"), get(info::version));
+    let mut router = Router::new().route(&format!("{prefix}/health"), get(info::health));
     for twin in TWINS {
         let below = format!("{prefix}{twin}/2.0/mlflow-artifacts");
         router = router
-            .route(&format!("{prefix}{twin}/3.0/mlflow/server-info"), get(info::server_info))
             .route(&format!("{below}/artifacts"), get(list))
             .route(&format!("{below}/artifacts/"), artifact())
             .route(&format!("{below}/artifacts/{{*path}}"), artifact())
@@ -112,8 +110,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         }
     }
     let disable_security = shared.options.disable_security;
-    router = router.fallback(nothing).method_not_allowed_fallback(no_method);
-    let mut router = router.with_state(shared);
+    let mut router = match tracking {
+        None => alone(router, &prefix).method_not_allowed_fallback(no_method).with_state(shared),
+        Some(tracking) => {
+            let ours = router.method_not_allowed_fallback(no_method).with_state(Arc::clone(&shared));
+            upstream::routes(ours, shared, tracking)
+        }
+    };
     if !disable_security {
         // The last is the outermost: what is refused is labelled too.
         router = router
@@ -122,6 +125,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             .layer(from_fn_with_state(rules, security::label));
     }
     router.layer(map_request(lingering)).layer(map_response(sign))
+}
+
+/// What is answered where no tracking server does.
+fn alone(mut router: Router<Arc<Shared>>, prefix: &str) -> Router<Arc<Shared>> {
+    router = router.route(&format!("{prefix}/version"), get(info::version));
+    for twin in TWINS {
+        router = router.route(&format!("{prefix}{twin}/3.0/mlflow/server-info"), get(info::server_info));
+    }
+    router.fallback(async |request: Request| nothing(request.uri()))
 }
 
 fn artifact() -> axum::routing::MethodRouter<Arc<Shared>> {
@@ -135,8 +147,8 @@ async fn sign(mut response: Response) -> Response {
     response
 }
 
-async fn nothing(request: Request) -> Refusal {
-    Refusal::new(Code::EndpointNotFound, format!("there is no {} here", request.uri().path()))
+pub(crate) fn nothing(uri: &Uri) -> Refusal {
+    Refusal::new(Code::EndpointNotFound, format!("there is no {} here", uri.path()))
 }
 
 async fn no_method(request: Request) -> Refusal {
@@ -159,19 +171,27 @@ async fn list(
     let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
     let wanted = wanted.map_or_else(String::new, |(_, path)| path.into_owned());
     let directory = server.scoped(&headers, Requested::of_text(&wanted)?.path)?.stored;
-    // By name: where a store has a file and a directory of one name, both are told.
-    let mut files = BTreeMap::new();
-    let mut listed = server.store.list(&directory, ListOptions::default());
-    while let Some(meta) = listed.try_next().await? {
-        let name = meta.path.file_name().unwrap_or_default().to_owned();
-        files.insert((name, meta.is_directory()), meta);
-    }
+    let files = children(&server, &directory).await?;
     let files: Vec<_> = files.iter().map(|((name, _), meta)| entry(name, meta)).collect();
     Ok(answer(&if files.is_empty() { json!({}) } else { json!({"files": files}) }))
 }
 
-/// An artifact of a listing, by its name alone.
-fn entry(name: &str, meta: &ArtifactMeta) -> Value {
+/// What stands in a directory.
+pub(crate) async fn children(server: &Shared, directory: &ArtifactPath) -> Result<Children, Refusal> {
+    let mut children = BTreeMap::new();
+    let mut listed = server.store.list(directory, ListOptions::default());
+    while let Some(meta) = listed.try_next().await? {
+        let name = meta.path.file_name().unwrap_or_default().to_owned();
+        children.insert((name, meta.is_directory()), meta);
+    }
+    Ok(children)
+}
+
+/// By name, and whether it is a directory: where a store has a file and a directory of one name, both are told.
+pub(crate) type Children = BTreeMap<(String, bool), ArtifactMeta>;
+
+/// An artifact of a listing, by the name it is told with.
+pub(crate) fn entry(name: &str, meta: &ArtifactMeta) -> Value {
     let mut entry = Map::new();
     entry.insert("path".to_owned(), name.into());
     entry.insert("is_dir".to_owned(), meta.is_directory().into());

@@ -1,11 +1,15 @@
 //! Connections: how many, how long, and how they end.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::ServerOptions;
 use crate::routes::{Shared, router};
+use crate::upstream::Upstream;
 
 /// How much of a connection is read ahead.
 const BUFFER: usize = 128 << 10;
@@ -36,6 +41,13 @@ pub struct Server {
     router: Router,
     options: ServerOptions,
     tls: Option<Acceptor>,
+}
+
+/// Who is on the other side of a connection. Every request has it among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_encrypted: bool,
 }
 
 #[derive(Clone)]
@@ -64,7 +76,7 @@ impl Server {
             return Err(Error::new(ErrorKind::InvalidConfig, message)
                 .with_help("choose an S3, Azure or Google destination, or serve without presigned-only"));
         }
-        let router = router(Arc::new(shared));
+        let router = router(Arc::new(shared), Upstream::of(&options)?);
         Ok(Server { router, options, tls: None })
     }
 
@@ -105,7 +117,7 @@ impl Server {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => self.spawn(stream, permit, connections.watcher()),
+                Ok((stream, address)) => self.spawn(stream, address, permit, connections.watcher()),
                 Err(error) => {
                     log::warn!("a connection cannot be taken: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -119,15 +131,22 @@ impl Server {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>, watcher: Watcher) {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        permit: Option<OwnedSemaphorePermit>,
+        watcher: Watcher,
+    ) {
         // Answers must not wait for a delayed acknowledgement. It fails only for a connection that is gone.
         let _ = stream.set_nodelay(true);
         let (router, timeout, tls) = (self.router.clone(), self.options.header_timeout, self.tls.clone());
+        let peer = Peer { address, is_encrypted: tls.is_some() };
         tokio::spawn(async move {
             let served = match tls {
-                None => serve(stream, router, timeout, watcher).await,
+                None => serve(stream, peer, router, timeout, watcher).await,
                 Some(Acceptor(tls)) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, router, timeout, watcher).await,
+                    Ok(Ok(stream)) => serve(stream, peer, router, timeout, watcher).await,
                     Ok(Err(error)) => Err(format!("TLS: {error}")),
                     Err(_) => Err("TLS: nothing came".to_owned()),
                 },
@@ -143,11 +162,16 @@ impl Server {
 /// Serves one connection to its end.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     header_timeout: Duration,
     watcher: Watcher,
 ) -> Result<(), String> {
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
