@@ -172,7 +172,7 @@ fn check(request: &Request) -> Result<(), Refusal> {
     if request.headers().get_all(UPGRADE).iter().any(wants) {
         return Err(Refusal::new(Code::NotImplemented, "websockets are not passed on"));
     }
-    headers::check_framing(request.headers())
+    headers::check_coding(request.headers())
 }
 
 /// Whether a path is about artifacts once it is decoded, or leads somewhere that its spelling does not show.
