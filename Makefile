@@ -6,10 +6,13 @@ LIBDIR ?= lib
 INCLUDEDIR ?= include
 CARGO ?= cargo
 
-.PHONY: demo test sanitize install dist header bench clean
+.PHONY: demo scenario-4 scenario-5 scenario-6 test sanitize install dist header bench clean
 
 demo: ## a C program logs a model through the library, reads it back and compares
 	$(CARGO) xtask demo
+
+scenario-4 scenario-5 scenario-6: scenario-%: ## clients at the store; one address; two servers: MLflow's scenarios with real servers
+	$(CARGO) xtask scenario $*
 
 test: ## install what the tests need and run all of them
 	$(CARGO) xtask test

@@ -22,6 +22,7 @@ mod python_package;
 mod released;
 mod sanitize;
 mod sbom;
+mod scenarios;
 mod size;
 mod stores;
 mod suite;
@@ -104,6 +105,12 @@ enum Task {
     },
     /// Build the C example and run it on the model in examples/data.
     Demo,
+    /// Show scenario 4, 5 or 6 of `MLflow`'s tracking documentation, with real servers.
+    Scenario {
+        /// Which of them.
+        #[arg(value_parser = clap::value_parser!(u8).range(4..=6))]
+        number: u8,
+    },
     /// Run every test and check, installing what they need, and print the counts.
     Test {
         /// Begin with this step, such as "C tests".
@@ -151,6 +158,7 @@ fn main() {
             fuzz::run_all(seconds).map(|passed| println!("{passed} fuzz targets found nothing"))
         }
         Task::Demo => demo::run(),
+        Task::Scenario { number } => scenarios::show(number),
         Task::Test { from } => suite::run_from(from.as_deref()),
         Task::Bench { part: None, dry_run } => bench::run_all(dry_run),
         Task::Bench { part: Some(part), dry_run } => bench::run_part(part, dry_run),

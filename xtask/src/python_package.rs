@@ -15,8 +15,11 @@ const MINORS: std::ops::RangeInclusive<u32> = 9..=15;
 /// The tests that need neither `MLflow` nor fsspec, and those of the plugin.
 const ALONE: &[&str] =
     &["tests/test_store.py", "tests/test_files.py", "tests/test_aio.py", "tests/test_processes.py"];
-const PLUGIN: &[&str] =
-    &["tests/test_plugin.py", "tests/test_artifact_server.py::test_everything_a_client_does"];
+const PLUGIN: &[&str] = &[
+    "tests/test_plugin.py",
+    "tests/test_artifact_server.py::test_everything_a_client_does",
+    "tests/test_upstream.py::test_a_client_needs_one_address",
+];
 const WITHOUT_MLFLOW: &str = "requirements-alone.txt";
 
 /// Builds what the package contains, and prints where it is: the library, and the header as cffi reads it. The package's own build asks for this.
@@ -67,7 +70,7 @@ fn check_sources() -> Outcome<usize> {
     let check = |program: &str, arguments: &[&str]| {
         output(command(programs.join(program), arguments).current_dir(root().join(PACKAGE)))
     };
-    let sources = [".", "../../examples/python"];
+    let sources = [".", "../../examples/python", "../../examples/scenarios"];
     check("ruff", &[&["check", "--quiet"], &sources[..]].concat())?;
     check("ruff", &[&["format", "--quiet", "--check"], &sources[..]].concat())?;
     check("mypy", &["--strict", "src/mlflow_artifacts"])?;
@@ -132,7 +135,7 @@ pub(crate) fn environments() -> Outcome {
 /// Runs tests; answers how many passed. One that is skipped is a failure.
 fn pytest(name: &str, tests: &mut Command) -> Outcome<usize> {
     tests.args(["--quiet", "-p", "no:cacheprovider"]).current_dir(root().join(PACKAGE));
-    tests.env("MLFA_COMMAND", suite::command_line()?);
+    tests.env("MLFA_COMMAND", suite::command_line()?).env("MLFA_SERVER_PYTHON", tools::python()?);
     let tested = tests.envs([("MLFLOW_DISABLE_TELEMETRY", "true"), ("DO_NOT_TRACK", "true")]).output()?;
     let printed = String::from_utf8_lossy(&tested.stdout).into_owned();
     let last = printed.trim_end().lines().last().unwrap_or_default();

@@ -8,14 +8,14 @@ use std::time::Instant;
 use crate::process::{Outcome, cargo, command, fail, output, run};
 use crate::{
     abi, c_tests, emulator, examples, go_binding, header, library, packaging, python_package, released,
-    target, tools,
+    scenarios, target, tools,
 };
 
 /// How many tests passed.
 type Step = fn() -> Outcome<usize>;
 
 /// From what fails soonest to what takes longest.
-const STEPS: [(&str, Step); 16] = [
+const STEPS: [(&str, Step); 17] = [
     ("tools", || tools::install_programs().map(|()| 0)),
     ("formatting", || one(&mut cargo(["fmt", "--all", "--check"]))),
     ("header", || header::run(true).map(|()| 1)),
@@ -36,6 +36,7 @@ const STEPS: [(&str, Step); 16] = [
     ("end to end", end_to_end),
     ("Go", go_binding::run),
     ("Python", python_package::run_tests),
+    ("scenarios", scenarios::run_all),
 ];
 
 /// Runs every step, or all from one on: the one that failed before. The first that fails ends the run.

@@ -2,9 +2,11 @@
 
 import json
 import os
+import subprocess
 import uuid
 
 import pytest
+from servers import PYTHON
 
 from mlflow_artifacts import Store
 
@@ -38,6 +40,15 @@ def store_uri(request, tmp_path):
 def store_url(store_uri):
     """The same as it is typed into pandas: schemes that fsspec knows of others are told apart."""
     return store_uri if store_uri.startswith("artifactory:") else f"artifacts+{store_uri}"
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """An empty database: to make one takes MLflow longer than to start."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    upgrade = [PYTHON, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    subprocess.run(upgrade, check=True, capture_output=True, timeout=600)
+    return path
 
 
 def content(directory):

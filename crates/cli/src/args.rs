@@ -310,6 +310,12 @@ pub(crate) struct ServeArguments {
     /// Give each workspace artifacts of its own.
     #[arg(long, env = "MLFLOW_ENABLE_WORKSPACES", value_parser = BoolishValueParser::new())]
     enable_workspaces: bool,
+    /// The URL of a tracking server, without a path, that answers at this address whatever is not about artifacts.
+    #[arg(long, value_name = "URL", env = "MLFLOW_ARTIFACTS_UPSTREAM", hide_env_values = true)]
+    upstream: Option<String>,
+    /// The certificate authorities to trust for an https upstream, in a PEM file or a directory of them [default: those of the system].
+    #[arg(long, value_name = "PATH", env = "MLFLOW_TRACKING_SERVER_CERT_PATH")]
+    upstream_ca_bundle: Option<PathBuf>,
     /// Speak TLS with the certificate in this PEM file, followed by those that signed it.
     #[arg(long, value_name = "FILE", requires = "ssl_keyfile")]
     ssl_certfile: Option<PathBuf>,
@@ -419,7 +425,9 @@ impl AccessArguments {
 
 const SERVE_AFTER_HELP: &str = "\
 A client finds the server by its URL: with MLFLOW_TRACKING_URI=http://127.0.0.1:5000 artifacts of mlflow-artifacts:/ are here; a \
-tracking server sends its clients here with --default-artifact-root mlflow-artifacts://127.0.0.1:5000/.
+tracking server sends its clients here with --default-artifact-root mlflow-artifacts://127.0.0.1:5000/. Or both are one address: with
+--upstream http://127.0.0.1:5001 everything else is passed on to `mlflow server --port 5001 --no-serve-artifacts --default-artifact-root
+mlflow-artifacts:/`, and clients need know nothing but MLFLOW_TRACKING_URI=http://127.0.0.1:5000.
 
 Examples:
   mlflow-artifacts serve --artifacts-destination s3://bucket/mlflow
@@ -438,6 +446,8 @@ impl ServeArguments {
             presigned_only: self.artifacts_presigned_only,
             presigned_expiry: Duration::from_secs(self.presigned_expiry),
             workspaces: self.enable_workspaces,
+            upstream: self.upstream.clone().filter(|url| !url.is_empty()),
+            upstream_ca_bundle: self.upstream_ca_bundle.clone(),
             max_connections: self.max_connections.0,
             upload_memory: usize::try_from(self.upload_memory.0).unwrap_or(usize::MAX),
             access: self.access.access()?,

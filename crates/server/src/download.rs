@@ -34,29 +34,37 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let path = file_of(&server, &caller, &uri).await?;
-    let headers = &headers;
+    content_of(&server, &path, &headers).await
+}
+
+/// A file's content, or of it what the headers ask for.
+pub(crate) async fn content_of(
+    server: &Shared,
+    path: &ArtifactPath,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     if is_conditional(headers) {
-        let meta = stat_file(&server, &path).await?;
+        let meta = stat_file(server, path).await?;
         if let Some(answer) = unless_wanted(headers, &meta) {
             return Ok(answer);
         }
     }
     let range = if server.store.capabilities().contains(Capabilities::RANGE) { asked(headers) } else { None };
     let Some(range) = range else {
-        let download = server.store.get(&path, GetOptions::default()).await?;
-        return Ok(whole(&server, download));
+        let download = server.store.get(path, GetOptions::default()).await?;
+        return Ok(whole(server, download));
     };
     let options = GetOptions { range, ..GetOptions::default() };
-    match server.store.get(&path, options).await {
-        Ok(download) if is_still(headers, &download.meta) => Ok(part(&server, download)),
+    match server.store.get(path, options).await {
+        Ok(download) if is_still(headers, &download.meta) => Ok(part(server, download)),
         // Another content than the one that the client has a part of (RFC 9110, section 13.1.5).
-        Ok(_) => Ok(whole(&server, server.store.get(&path, GetOptions::default()).await?)),
+        Ok(_) => Ok(whole(server, server.store.get(path, GetOptions::default()).await?)),
         Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
-            let meta = stat_file(&server, &path).await?;
+            let meta = stat_file(server, path).await?;
             if !is_still(headers, &meta) {
-                return Ok(whole(&server, server.store.get(&path, GetOptions::default()).await?));
+                return Ok(whole(server, server.store.get(path, GetOptions::default()).await?));
             }
-            let answer = Refusal::from(error.with_path(&path));
+            let answer = Refusal::from(error.with_path(path));
             Err(answer.with_header(CONTENT_RANGE, header(format!("bytes */{}", meta.size))))
         }
         Err(error) => Err(error.into()),
@@ -71,12 +79,21 @@ pub(crate) async fn head(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let path = file_of(&server, &caller, &uri).await?;
-    let meta = stat_file(&server, &path).await?;
-    if let Some(answer) = unless_wanted(&headers, &meta) {
+    head_of(&server, &path, &headers).await
+}
+
+/// What is said of a file before its content.
+pub(crate) async fn head_of(
+    server: &Shared,
+    path: &ArtifactPath,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let meta = stat_file(server, path).await?;
+    if let Some(answer) = unless_wanted(headers, &meta) {
         return Ok(answer);
     }
     let mut response = Response::new(Body::empty());
-    label(&server, &meta, response.headers_mut());
+    label(server, &meta, response.headers_mut());
     response.headers_mut().insert(CONTENT_LENGTH, meta.size.into());
     Ok(response)
 }

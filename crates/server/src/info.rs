@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{ArtifactPath, ListOptions};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::refusal::{generally, json as answer, meaning};
 use crate::routes::Shared;
@@ -43,19 +43,36 @@ pub(crate) async fn version() -> Response {
 
 /// `GET /api/3.0/mlflow/server-info`: by what clients decide how to move content. It is told to everybody.
 pub(crate) async fn server_info(State(server): State<Arc<Shared>>) -> Response {
-    let options = &server.options;
-    answer(&json!({
+    answer(&of_this_server(&server).into())
+}
+
+/// What is said where there is no tracking server, or one that says nothing.
+pub(crate) fn of_this_server(server: &Shared) -> Map<String, Value> {
+    let told = json!({
         "store_type": null,
-        "workspaces_enabled": options.workspaces,
+        "workspaces_enabled": server.options.workspaces,
         "trace_archival_enabled": false,
-        "multipart_uploads_enabled": options.multipart_upload && server.signs_parts(),
-        "multipart_downloads_enabled": options.multipart_download && server.signs(),
-        "artifact_serving_enabled": true,
         "presigned_upload_run_id_supported": false,
         "presigned_upload_model_id_supported": false,
         "model_artifact_presigned_downloads_supported": false,
         "features_enabled": {"gateway": false, "scheduled_issue_detection": false},
         "tracking_auth": null,
+    });
+    fields(told).chain(of_artifacts(server)).collect()
+}
+
+/// How artifacts are moved here.
+pub(crate) fn of_artifacts(server: &Shared) -> Map<String, Value> {
+    let options = &server.options;
+    let told = json!({
+        "multipart_uploads_enabled": options.multipart_upload && server.signs_parts(),
+        "multipart_downloads_enabled": options.multipart_download && server.signs(),
+        "artifact_serving_enabled": true,
         "artifacts_presigned_only": options.presigned_only,
-    }))
+    });
+    fields(told).collect()
+}
+
+fn fields(object: Value) -> impl Iterator<Item = (String, Value)> {
+    object.as_object().cloned().into_iter().flatten()
 }

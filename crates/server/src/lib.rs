@@ -10,6 +10,10 @@
 //! and `/health`, `/version`, `/api/3.0/mlflow/server-info`. How it differs from MLflow's own server, and why, is the list `DIFFERENCES`
 //! of `tests/e2e/artifact_server.py`, which asks both the same.
 //!
+//! With [`ServerOptions::upstream`] everything else is a tracking server's to answer, at the same address. What that one would answer from
+//! artifacts is answered here: `/get-artifact`, `/model-versions/get-artifact`, `upload-artifact`, and the files and directories of runs and
+//! logged models. It needs no access to them.
+//!
 //! [`Access`] says who may do what. A path is decoded once and refused if it leads out of the store in any spelling. Nothing is staged: an upload goes to the store as it
 //! arrives, and a client that goes away leaves nothing; the first byte of a download goes out when the store's comes in. What uploads
 //! hold in memory is bounded over all connections.
@@ -65,6 +69,7 @@ mod routes;
 mod security;
 mod server;
 mod upload;
+mod upstream;
 mod workspace;
 
 pub use access::{Access, Accounts, Authority, Flavour, Projects};

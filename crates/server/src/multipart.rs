@@ -137,10 +137,15 @@ pub(crate) async fn presigned(
 ) -> Result<Response, Refusal> {
     let requested = Requested::of_url(after(uri.path(), "/mlflow-artifacts/presigned/"))?;
     let path = server.readable(&caller, requested).await?;
+    presign(&server, path).await
+}
+
+/// A signed request for a file.
+pub(crate) async fn presign(server: &Shared, path: ArtifactPath) -> Result<Response, Refusal> {
     if !server.store.capabilities().contains(Capabilities::PRESIGN) {
         return Err(Refusal::new(Code::NotImplemented, NO_DOWNLOAD));
     }
-    let size = stat_file(&server, &path).await?.size;
+    let size = stat_file(server, &path).await?.size;
     let expires_in = server.options.presigned_expiry;
     let request = PresignRequest { path, method: PresignMethod::Get, expires_in };
     let mut presigned = signed(&server.store.presign(request).await?);

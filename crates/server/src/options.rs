@@ -1,5 +1,6 @@
 //! How a server is set up.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Access;
@@ -34,6 +35,14 @@ pub struct ServerOptions {
     pub workspaces: bool,
     /// How it is found out who asks, and what they may do.
     pub access: Access,
+    /// A tracking server, such as `http://127.0.0.1:5001`, that answers at this server's address what is not about artifacts. It shows a
+    /// certificate, if it speaks TLS, that is verified. `MLFLOW_ARTIFACTS_UPSTREAM`.
+    pub upstream: Option<String>,
+    /// A PEM file, or a directory of them, with the only authorities to trust for the tracking server; without it those of the system are.
+    /// `MLFLOW_TRACKING_SERVER_CERT_PATH`.
+    pub upstream_ca_bundle: Option<PathBuf>,
+    /// How long the tracking server may say nothing while it is waited for.
+    pub upstream_timeout: Duration,
     /// Connections at once. Who comes then waits until another one goes.
     pub max_connections: usize,
     /// How much content of uploads is held in memory at once, over all connections, in bytes. One upload more may hold what its
@@ -61,6 +70,9 @@ impl Default for ServerOptions {
             presigned_expiry: Duration::from_mins(5),
             workspaces: false,
             access: Access::Open,
+            upstream: None,
+            upstream_ca_bundle: None,
+            upstream_timeout: Duration::from_mins(5),
             max_connections: 4096,
             upload_memory: 64 << 20,
             header_timeout: Duration::from_mins(1),

@@ -25,14 +25,15 @@ use crate::observe::note_route;
 use crate::path::{Requested, check_writable, no_file_name};
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::security::Rules;
+use crate::upstream::Upstream;
 use crate::workspace::Scoped;
-use crate::{ServerOptions, download, info, multipart, security, upload, workspace};
+use crate::{ServerOptions, download, info, multipart, security, upload, upstream, workspace};
 
 /// Every path stands below both: the second is for the web interface.
-const TWINS: [&str; 2] = ["/api", "/ajax-api"];
+pub(crate) const TWINS: [&str; 2] = ["/api", "/ajax-api"];
 
 /// What clients ask before they move content, below both.
-const SERVER_INFO: &str = "/3.0/mlflow/server-info";
+pub(crate) const SERVER_INFO: &str = "/3.0/mlflow/server-info";
 
 /// How many decisions of another server are waited for at once.
 const DECISIONS: usize = 16;
@@ -111,17 +112,14 @@ impl Shared {
     }
 }
 
-/// Everything that is served.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+/// Everything that is served; what is not about artifacts, by a tracking server if there is one.
+pub(crate) fn router(shared: Arc<Shared>, tracking: Option<Upstream>) -> Router {
     let rules = Arc::new(Rules::new(&shared.options));
     let prefix = shared.options.static_prefix.clone();
-    let mut router = Router::new()
-        .route(&format!("{prefix}/health"), get(info::health))
-        .route(&format!("{prefix}/version"), get(info::version));
+    let mut router = Router::new().route(&format!("{prefix}/health"), get(info::health));
     for twin in TWINS {
         let below = format!("{prefix}{twin}/2.0/mlflow-artifacts");
         router = router
-            .route(&format!("{prefix}{twin}{SERVER_INFO}"), get(info::server_info))
             .route(&format!("{below}/artifacts"), get(list))
             .route(&format!("{below}/artifacts/"), artifact())
             .route(&format!("{below}/artifacts/{{*path}}"), artifact())
@@ -136,9 +134,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         }
     }
     let disable_security = shared.options.disable_security;
-    router = router.route_layer(map_request(note_route));
-    router = router.fallback(nothing).method_not_allowed_fallback(no_method);
-    let mut router = router.layer(from_fn_with_state(Arc::clone(&shared), identify)).with_state(shared);
+    let identified = from_fn_with_state(Arc::clone(&shared), identify);
+    let router = match tracking {
+        None => alone(router, &prefix).method_not_allowed_fallback(no_method).with_state(shared),
+        Some(tracking) => {
+            let ours = router.method_not_allowed_fallback(no_method).with_state(Arc::clone(&shared));
+            upstream::routes(ours, shared, tracking)
+        }
+    };
+    let mut router = router.route_layer(map_request(note_route)).layer(identified);
     if !disable_security {
         // The last is the outermost: what is refused is labelled too.
         router = router
@@ -147,6 +151,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             .layer(from_fn_with_state(rules, security::label));
     }
     router.layer(map_request(lingering)).layer(map_response(sign))
+}
+
+/// What is answered where no tracking server does.
+fn alone(mut router: Router<Arc<Shared>>, prefix: &str) -> Router<Arc<Shared>> {
+    router = router.route(&format!("{prefix}/version"), get(info::version));
+    for twin in TWINS {
+        router = router.route(&format!("{prefix}{twin}{SERVER_INFO}"), get(info::server_info));
+    }
+    router.fallback(async |request: Request| nothing(request.uri()))
 }
 
 fn artifact() -> axum::routing::MethodRouter<Arc<Shared>> {
@@ -160,8 +173,8 @@ async fn sign(mut response: Response) -> Response {
     response
 }
 
-async fn nothing(request: Request) -> Refusal {
-    Refusal::new(Code::EndpointNotFound, format!("there is no {} here", request.uri().path()))
+pub(crate) fn nothing(uri: &Uri) -> Refusal {
+    Refusal::new(Code::EndpointNotFound, format!("there is no {} here", uri.path()))
 }
 
 async fn no_method(request: Request) -> Refusal {
@@ -183,42 +196,51 @@ async fn list(
     let query = query.unwrap_or_default();
     let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
     let wanted = wanted.map_or_else(String::new, |(_, path)| path.into_owned());
-    let directory = workspace::scoped(caller.workspace.as_deref(), Requested::of_text(&wanted)?.path)?;
-    let access = &server.options.access;
-    let listed = access.listed(&caller, &directory).await?;
-    // By name: where a store has a file and a directory of one name, both are told.
-    let mut files = BTreeMap::new();
-    let mut entries = server.store.list(&directory.stored, ListOptions::default());
-    while let Some(meta) = entries.try_next().await? {
-        let name = meta.path.file_name().unwrap_or_default().to_owned();
-        files.insert((name, meta.is_directory()), meta);
-    }
-    if listed == Listed::Some {
-        files = told(access, &caller, &directory, files).await?;
-    }
+    let files = children(&server, &caller, Requested::of_text(&wanted)?.path).await?;
     let files: Vec<_> = files.iter().map(|((name, _), meta)| entry(name, meta)).collect();
     Ok(answer(&if files.is_empty() { json!({}) } else { json!({"files": files}) }))
 }
 
-/// The entries of a directory by their names, files before directories.
-type Entries = BTreeMap<(String, bool), ArtifactMeta>;
+/// What stands in a directory, as far as the caller may know.
+pub(crate) async fn children(
+    server: &Shared,
+    caller: &Caller,
+    directory: ArtifactPath,
+) -> Result<Children, Refusal> {
+    let directory = workspace::scoped(caller.workspace.as_deref(), directory)?;
+    let access = &server.options.access;
+    let listed = access.listed(caller, &directory).await?;
+    let mut children = BTreeMap::new();
+    let mut entries = server.store.list(&directory.stored, ListOptions::default());
+    while let Some(meta) = entries.try_next().await? {
+        let name = meta.path.file_name().unwrap_or_default().to_owned();
+        children.insert((name, meta.is_directory()), meta);
+    }
+    match listed {
+        Listed::All => Ok(children),
+        Listed::Some => told(access, caller, &directory, children).await,
+    }
+}
+
+/// By name, and whether it is a directory: where a store has a file and a directory of one name, both are told.
+pub(crate) type Children = BTreeMap<(String, bool), ArtifactMeta>;
 
 /// Those that the caller may know of. Several are asked about at once: another server may have to decide.
 async fn told(
     access: &Access,
     caller: &Caller,
     directory: &Scoped,
-    entries: Entries,
-) -> Result<Entries, Refusal> {
-    let asked = stream::iter(entries).map(async |(key, meta)| {
+    children: Children,
+) -> Result<Children, Refusal> {
+    let asked = stream::iter(children).map(async |(key, meta)| {
         let entry = directory.child(&key.0)?;
         Ok::<_, Refusal>(access.tells(caller, &entry).await?.then_some((key, meta)))
     });
     asked.buffer_unordered(DECISIONS).try_filter_map(async |told| Ok(told)).try_collect().await
 }
 
-/// An artifact of a listing, by its name alone.
-fn entry(name: &str, meta: &ArtifactMeta) -> Value {
+/// An artifact of a listing, by the name it is told with.
+pub(crate) fn entry(name: &str, meta: &ArtifactMeta) -> Value {
     let mut entry = Map::new();
     entry.insert("path".to_owned(), name.into());
     entry.insert("is_dir".to_owned(), meta.is_directory().into());

@@ -24,6 +24,8 @@ pub(crate) struct Rules {
     frame_options: Option<HeaderValue>,
     /// Whose host is not looked at: probes come with any.
     exempt: [String; 2],
+    /// What notebooks show within themselves (`mlflow/tracing/constant.py`, `TRACE_RENDERER_ASSET_PATH`).
+    framed: String,
 }
 
 impl Rules {
@@ -37,6 +39,7 @@ impl Rules {
             origins: patterns(&options.cors_allowed_origins),
             frame_options: frame_options.filter(|value| !value.is_empty()),
             exempt,
+            framed: format!("{}/static-files/lib/notebook-trace-renderer", options.static_prefix),
         }
     }
 
@@ -71,7 +74,15 @@ impl Rules {
 
     /// Answers browsers that ask whether a page of another origin may do something.
     pub(crate) fn cors(self: &Arc<Self>) -> CorsLayer {
-        let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
+        let methods = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ];
         let layer = CorsLayer::new().allow_methods(methods);
         if self.origins.iter().any(|pattern| pattern.matches("*")) {
             // Without credentials: a browser would send those of its user for any page.
@@ -107,10 +118,11 @@ pub(crate) async fn guard(State(rules): State<Arc<Rules>>, request: Request, nex
 
 /// Adds to every answer what keeps browsers from taking it for something else.
 pub(crate) async fn label(State(rules): State<Arc<Rules>>, request: Request, next: Next) -> Response {
+    let may_be_framed = request.uri().path().starts_with(&rules.framed);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(value) = &rules.frame_options {
+    if let Some(value) = rules.frame_options.as_ref().filter(|_| !may_be_framed) {
         headers.insert(X_FRAME_OPTIONS, value.clone());
     }
     response

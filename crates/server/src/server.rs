@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::budget::Budget;
 use crate::observe::{Observed, Observer};
 use crate::routes::{Shared, router};
+use crate::upstream::Upstream;
 use crate::{AccessLog, Metrics, ServerOptions};
 
 /// How much of a connection is read ahead.
@@ -46,6 +47,13 @@ pub struct Server {
     budget: Budget,
     observer: Observer,
     tls: Option<Acceptor>,
+}
+
+/// Who is on the other side of a connection. Every request has it among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_encrypted: bool,
 }
 
 #[derive(Clone)]
@@ -74,12 +82,18 @@ impl Server {
             return Err(Error::new(ErrorKind::InvalidConfig, message)
                 .with_help("choose an S3, Azure or Google destination, or serve without presigned-only"));
         }
+        if options.upstream.is_some() && options.access.knows_artifacts_alone() {
+            let message = "GitLab decides about artifacts alone, and nobody about what is passed on to the tracking server";
+            return Err(Error::new(ErrorKind::InvalidConfig, message)
+                .with_help("have a server of your own decide about both: --forward-auth"));
+        }
         let budget = shared.budget.clone();
-        let router = router(Arc::new(shared));
+        let router = router(Arc::new(shared), Upstream::of(&options)?);
         Ok(Server { router, options, budget, observer: Observer::default(), tls: None })
     }
 
     /// Writes a line for each request when it is over.
+    #[must_use]
     pub fn with_access_log(mut self, log: AccessLog) -> Self {
         self.observer.access_log = Some(log);
         self
@@ -138,7 +152,7 @@ impl Server {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, peer)) => open.spawn(stream, peer, permit, watching.watcher()),
+                Ok((stream, address)) => open.spawn(stream, address, permit, watching.watcher()),
                 Err(error) => {
                     log::warn!("a connection cannot be taken: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -167,14 +181,15 @@ impl Connections {
     fn spawn(
         &mut self,
         stream: TcpStream,
-        peer: SocketAddr,
+        address: SocketAddr,
         permit: Option<OwnedSemaphorePermit>,
         watcher: Watcher,
     ) {
         // Answers must not wait for a delayed acknowledgement. It fails only for a connection that is gone.
         let _ = stream.set_nodelay(true);
-        let service = Observed { router: self.service.clone(), observer: Arc::clone(&self.observer), peer };
         let (timeout, tls) = (self.header_timeout, self.tls.clone());
+        let peer = Peer { address, is_encrypted: tls.is_some() };
+        let service = Observed { router: self.service.clone(), observer: Arc::clone(&self.observer), peer };
         let counted = self.observer.metrics.as_ref().map(Metrics::connection);
         self.tasks.spawn(async move {
             let served = match tls {
@@ -186,7 +201,7 @@ impl Connections {
                 },
             };
             if let Err(error) = served {
-                log::debug!("a connection of {peer} ended: {error}");
+                log::debug!("a connection of {address} ended: {error}");
             }
             drop((counted, permit));
         });

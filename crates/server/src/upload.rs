@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use mlflow_artifacts_core::{ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
+use mlflow_artifacts_core::{ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
 use tokio::time::timeout;
 
 use crate::access::{Actions, Caller};
@@ -29,7 +29,18 @@ pub(crate) async fn put(
     let (head, body) = request.into_parts();
     let requested = Requested::of_url(after(head.uri.path(), "/mlflow-artifacts/artifacts/"))?;
     let path = server.changeable(&caller, Actions::WRITE, requested.into_file()?).await?;
-    let length = length(&head.headers);
+    store(&server, path, &head.headers, body).await?;
+    Ok(StatusCode::OK)
+}
+
+/// Puts a request's body.
+pub(crate) async fn store(
+    server: &Shared,
+    path: ArtifactPath,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refusal> {
+    let length = length(headers);
     let limit = server.store.limits().max_size;
     if length.zip(limit).is_some_and(|(length, limit)| length > limit) {
         return Err(Error::new(ErrorKind::TooLarge, "it is larger than the store takes")
@@ -38,7 +49,7 @@ pub(crate) async fn put(
     }
     let stream = content(body, server.budget.account(), server.options.body_timeout);
     server.store.put(&path, PutBody::Stream { stream, length }, PutOptions::default()).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// How long the body will be, if the client says so.

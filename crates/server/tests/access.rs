@@ -447,3 +447,70 @@ fn an_authority_is_a_plain_http_url() {
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 }
+
+#[test]
+fn what_is_passed_on_is_asked_about_as_well() {
+    let tracking = Scripted::start(|asked| Scripted::respond(200, &[], format!("{:?}", asked.head)));
+    let upstream = || ServerOptions { upstream: Some(tracking.url()), ..ServerOptions::default() };
+    let search = ("POST", "/api/2.0/mlflow/runs/search?secret=1", &b"{}"[..]);
+    // Whom our files know may ask the tracking server anything. It is told the name, and neither a password nor what a client says of itself.
+    let (server, _files) = with_accounts(Some(RULES), upstream());
+    assert_eq!(ask(&server, search, &[]).status, 401);
+    assert!(tracking.asked().is_empty());
+    assert_eq!(ask(&server, search, &[BOB, "X-Forwarded-User: alice"]).status, 200);
+    let asked = tracking.asked().pop().unwrap();
+    assert_eq!((asked.header("x-forwarded-user"), asked.header("authorization")), (Some("bob"), None));
+    // Another server is asked about each request, and the tracking server sees who asks as it does.
+    let decides = Scripted::start(|asked| {
+        let is_allowed = asked.header("authorization") == Some("Bearer t")
+            && asked.header("x-forwarded-uri") == Some("/api/2.0/mlflow/runs/search")
+            && asked.header("x-forwarded-method") == Some("POST");
+        Scripted::respond(if is_allowed { 200 } else { 403 }, &[], "")
+    });
+    let authority = |flavour| {
+        Access::Authority(Arc::new(
+            Authority::new(decides.url().parse().unwrap(), flavour, LONG, &StoreConfig::new()).unwrap(),
+        ))
+    };
+    let server = Running::start(ServerOptions { access: authority(Flavour::Forward), ..upstream() });
+    let before = tracking.asked().len();
+    assert_eq!(ask(&server, search, &["Authorization: Bearer u"]).status, 403);
+    assert_eq!(
+        server.ask("GET", "/api/2.0/mlflow/runs/search", &["Authorization: Bearer t"], b"").status,
+        403
+    );
+    assert_eq!(tracking.asked().len(), before);
+    assert_eq!(ask(&server, search, &["Authorization: Bearer t"]).status, 200);
+    assert_eq!(tracking.asked().pop().unwrap().header("authorization"), Some("Bearer t"));
+    // GitLab knows nothing of the tracking server's requests.
+    let options = ServerOptions { access: authority(Flavour::GitLab(Projects::default())), ..upstream() };
+    let store = Arc::new(mlflow_artifacts_core::MemoryStore::new());
+    let error = mlflow_artifacts_server::Server::new(store, options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
+}
+
+#[test]
+fn where_a_runs_artifacts_are_is_no_way_around_the_rules() {
+    let tracking = Scripted::start(|asked| {
+        let run = if asked.target.contains("run_id=mine") { "1" } else { "10" };
+        let told = format!(r#"{{"run": {{"info": {{"artifact_uri": "mlflow-artifacts:/{run}"}}}}}}"#);
+        Scripted::respond(200, &[("content-type", "application/json")], told)
+    });
+    let options = ServerOptions { upstream: Some(tracking.url()), ..ServerOptions::default() };
+    let (server, _files) = with_accounts(Some(RULES), options);
+    let of_run = |run: &str, who: &str| {
+        let get = ask(&server, ("GET", &format!("/get-artifact?run_id={run}&path=a"), b""), &[who]);
+        let list =
+            ask(&server, ("GET", &format!("/api/2.0/mlflow/artifacts/list?run_id={run}"), b""), &[who]);
+        (get.status, list.status)
+    };
+    assert_eq!((of_run("mine", ALICE), of_run("other", ALICE)), ((200, 200), (403, 403)));
+    // What leads to something that may be read is listed, as far as it does.
+    assert_eq!((of_run("mine", BOB), of_run("other", BOB)), ((403, 403), (403, 200)));
+    let put = |run: &str, who: &str| {
+        let target = format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=new");
+        ask(&server, ("POST", &target, b"new"), &[who]).status
+    };
+    assert_eq!((put("other", ALICE), put("mine", BOB)), (403, 403));
+    assert!(!server.root().join("10/new").exists() && !server.root().join("1/new").exists());
+}

@@ -1,4 +1,4 @@
-//! MLflow's own server, which serves artifacts and nothing else.
+//! MLflow's own server, which serves artifacts and nothing else, or everything else.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::process::Process;
 
 const REQUIREMENTS: &str = include_str!("../mlflow-requirements.txt");
 
-/// `mlflow server --artifacts-only` with one worker, over files of this machine or over an S3.
+/// `mlflow server` with one worker: of artifacts alone, over files of this machine or over an S3, or without them.
 #[derive(Debug)]
 pub struct Mlflow {
     process: Process,
@@ -35,7 +35,7 @@ impl Mlflow {
     fn over_files(arguments: &[&str]) -> Self {
         let directory = directory();
         let destination = format!("file://{}", directory.path().join("artifacts").display());
-        Self::start_in(directory, &destination, arguments, &[])
+        Self::artifacts_only(directory, &destination, arguments, &[])
     }
 
     /// Starts one that keeps artifacts in a bucket at this endpoint of S3, and lets clients move large files to and from it
@@ -49,20 +49,33 @@ impl Mlflow {
             ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true"),
             ("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "true"),
         ];
-        Self::start_in(directory(), &format!("s3://{bucket}/artifacts"), &[], &variables)
+        Self::artifacts_only(directory(), &format!("s3://{bucket}/artifacts"), &[], &variables)
     }
 
-    fn start_in(
+    /// Starts one that tracks, and touches no artifacts: clients find those at `root`.
+    pub fn tracking(root: &str) -> Self {
+        let directory = directory();
+        let database = format!("sqlite:///{}", directory.path().join("mlflow.db").display());
+        let arguments =
+            ["--no-serve-artifacts", "--default-artifact-root", root, "--backend-store-uri", &database];
+        Self::start_in(directory, &arguments, &[])
+    }
+
+    fn artifacts_only(
         directory: TempDir,
         destination: &str,
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
+        let only = ["--artifacts-only", "--artifacts-destination", destination];
+        Self::start_in(directory, &[&only, arguments].concat(), variables)
+    }
+
+    fn start_in(directory: TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let program = python_environment("mlflow", REQUIREMENTS).join("bin/mlflow");
         let process = Process::start(&program, |command: &mut Command, port| {
             command
-                .args(["server", "--artifacts-only", "--workers", "1", "--host", "127.0.0.1"])
-                .args(["--port", &port.to_string(), "--artifacts-destination", destination])
+                .args(["server", "--workers", "1", "--host", "127.0.0.1", "--port", &port.to_string()])
                 .args(arguments)
                 // Where it makes a database, and looks for credentials.
                 .current_dir(directory.path())

@@ -41,7 +41,8 @@ const ROLES: [(u32, Actions); 3] = [(20, Actions::READ), (30, Actions::WRITE), (
 pub enum Flavour {
     /// As reverse proxies ask (nginx `auth_request`, Traefik `ForwardAuth`): a `GET` with the caller's `Authorization` and `Cookie`,
     /// with `X-Forwarded-Method` `GET` to read, `PUT` to write and `DELETE` to delete, and as `X-Forwarded-Uri` the artifact route of
-    /// the first name of the path: `/api/2.0/mlflow-artifacts/artifacts/12`. 2xx allows it, 401 and 403 refuse it.
+    /// the first name of the path: `/api/2.0/mlflow-artifacts/artifacts/12`; for requests that are passed on to a tracking server their
+    /// own method and path. 2xx allows it, 401 and 403 refuse it.
     Forward,
     /// The projects of GitLab and their members: the first name of a path is the number of a project. Reporters read, developers write
     /// too, maintainers delete too. The caller's token is a bearer's, the password of `Basic`, or in `PRIVATE-TOKEN`.
@@ -80,7 +81,7 @@ pub struct Authority {
     url: Url,
     flavour: Flavour,
     http: HttpClient,
-    decided: Cache<[u8; 32], Verdict>,
+    decisions: Cache<[u8; 32], Verdict>,
     salt: [u8; 16],
 }
 
@@ -127,8 +128,12 @@ impl Authority {
         let origin = ArtifactUri::parse(&url.origin().ascii_serialization())?;
         let options = HttpOptions::resolve(&config.resolve(&origin, KEYS)?)?;
         let options = HttpOptions { read_timeout: PATIENCE, connect_timeout: PATIENCE, ..options };
-        let decided = Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(remembered).build();
-        Ok(Authority { url, flavour, http: HttpClient::new(options), decided, salt: rand::random() })
+        let decisions = Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(remembered).build();
+        Ok(Authority { url, flavour, http: HttpClient::new(options), decisions, salt: rand::random() })
+    }
+
+    pub(super) fn is_gitlab(&self) -> bool {
+        matches!(self.flavour, Flavour::GitLab(_))
     }
 
     /// What the other server is to know the caller by.
@@ -157,16 +162,61 @@ impl Authority {
         path: &ArtifactPath,
     ) -> std::result::Result<bool, Refusal> {
         let Some(segment) = path.segments().next() else { return Ok(false) };
-        let workspace = workspace.unwrap_or_default();
-        // GitLab answers what somebody may do at all, others about one action.
-        let asked = match self.flavour {
-            Flavour::Forward => action,
-            Flavour::GitLab(_) => Actions::empty(),
+        let actions = match &self.flavour {
+            Flavour::Forward => {
+                let method = match action {
+                    Actions::WRITE => "PUT",
+                    Actions::DELETE => "DELETE",
+                    _ => "GET",
+                };
+                let segment = utf8_percent_encode(segment, SEGMENT);
+                let uri = format!("/api/2.0/mlflow-artifacts/artifacts/{segment}");
+                self.forwarded(shown, method, &uri, workspace.unwrap_or_default()).await?
+            }
+            // What somebody may do at all.
+            Flavour::GitLab(projects) => match (projects.of(segment), shown.token()) {
+                (Some(project), Some(token)) => {
+                    self.decided(shown, &[&project], self.ask_gitlab(token, &project)).await?
+                }
+                _ => Actions::empty(),
+            },
         };
-        let key = self.key(shown, &[workspace, segment, &asked.bits().to_string()]);
-        let decide = self.decide(shown, asked, workspace, segment);
-        match self.decided.try_get_with(key, decide).await {
-            Ok(Verdict::May(actions)) => Ok(actions.contains(action)),
+        Ok(actions.contains(action))
+    }
+
+    /// Whether a request that is not about artifacts is let in. GitLab knows of none.
+    pub(super) async fn admits(
+        &self,
+        shown: &Shown,
+        method: &Method,
+        path: &str,
+    ) -> std::result::Result<bool, Refusal> {
+        match self.flavour {
+            Flavour::Forward => Ok(!self.forwarded(shown, method.as_str(), path, "").await?.is_empty()),
+            Flavour::GitLab(_) => Ok(false),
+        }
+    }
+
+    async fn forwarded(
+        &self,
+        shown: &Shown,
+        method: &str,
+        uri: &str,
+        workspace: &str,
+    ) -> std::result::Result<Actions, Refusal> {
+        let decide = self.forward(shown, method, uri, workspace);
+        self.decided(shown, &[method, uri, workspace], decide).await
+    }
+
+    /// What was decided about this, or is now.
+    async fn decided(
+        &self,
+        shown: &Shown,
+        about: &[&str],
+        decide: impl Future<Output = Result<Verdict>>,
+    ) -> std::result::Result<Actions, Refusal> {
+        match self.decisions.try_get_with(self.key(shown, about), decide).await {
+            Ok(Verdict::May(actions)) => Ok(actions),
             Ok(Verdict::Unknown) => Err(unauthenticated(&[BASIC, BEARER])),
             Err(error) => {
                 log::error!("nobody decides who may do what: {error}");
@@ -193,49 +243,20 @@ impl Authority {
         digest.finalize().into()
     }
 
-    async fn decide(
-        &self,
-        shown: &Shown,
-        action: Actions,
-        workspace: &str,
-        segment: &str,
-    ) -> Result<Verdict> {
-        match &self.flavour {
-            Flavour::Forward => self.forward(shown, action, workspace, segment).await,
-            Flavour::GitLab(projects) => match (projects.of(segment), shown.token()) {
-                (Some(project), Some(token)) => self.ask_gitlab(token, &project).await,
-                _ => Ok(Verdict::May(Actions::empty())),
-            },
-        }
-    }
-
-    async fn forward(
-        &self,
-        shown: &Shown,
-        action: Actions,
-        workspace: &str,
-        segment: &str,
-    ) -> Result<Verdict> {
-        let method = match action {
-            Actions::WRITE => "PUT",
-            Actions::DELETE => "DELETE",
-            _ => "GET",
-        };
-        let segment = utf8_percent_encode(segment, SEGMENT);
+    /// Asks whether this may be done, whatever it is.
+    async fn forward(&self, shown: &Shown, method: &str, uri: &str, workspace: &str) -> Result<Verdict> {
         let mut headers = HeaderMap::new();
         for (name, value) in &shown.headers {
             headers.append(name, value.clone());
         }
         let mut request = Request::new(Method::GET, self.url.clone()).with_headers(headers);
-        request = request
-            .with_header("x-forwarded-method", method)
-            .with_header("x-forwarded-uri", &format!("/api/2.0/mlflow-artifacts/artifacts/{segment}"));
+        request = request.with_header("x-forwarded-method", method).with_header("x-forwarded-uri", uri);
         if !workspace.is_empty() {
             request = request.with_header("x-mlflow-workspace", workspace);
         }
         let response = self.http.send(request).await?;
         match response.status() {
-            200..=299 => Ok(Verdict::May(action)),
+            200..=299 => Ok(Verdict::May(Actions::all())),
             401 => Ok(Verdict::Unknown),
             403 => Ok(Verdict::May(Actions::empty())),
             _ => Err(response.into_error().await),

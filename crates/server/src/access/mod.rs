@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -24,10 +24,14 @@ use mlflow_artifacts_core::Secret;
 pub use accounts::Accounts;
 pub use authority::{Authority, Flavour, Projects};
 
+use crate::observe::{Notes, User};
 use crate::refusal::{Code, Refusal};
 use crate::routes::Shared;
 use crate::workspace::{self, Scoped};
 use authority::Shown;
+
+/// By what a tracking server behind this one is told who asks.
+const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 
 bitflags! {
     /// What may be done with artifacts.
@@ -86,6 +90,13 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(head: &mut Parts, server: &Arc<Shared>) -> Result<Self, Refusal> {
+        Caller::of(server, head)
+    }
+}
+
+impl Caller {
+    /// Who sent a request, as was found out before.
+    pub(crate) fn of(server: &Shared, head: &Parts) -> Result<Self, Refusal> {
         let identity = match head.extensions.get::<Identity>() {
             Some(identity) => identity.clone(),
             // Every route stands behind `identify`. One that did not would be closed.
@@ -111,6 +122,11 @@ impl Access {
         !matches!(self, Access::Open)
     }
 
+    /// Whether nothing can be decided about requests that name no artifacts.
+    pub(crate) fn knows_artifacts_alone(&self) -> bool {
+        matches!(self, Access::Authority(authority) if authority.is_gitlab())
+    }
+
     async fn identity(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
         match self {
             Access::Open => Ok(Identity::Anybody),
@@ -118,6 +134,21 @@ impl Access {
             Access::Authority(authority) => {
                 authority.shown(headers).map(|shown| Identity::Shown(Arc::new(shown)))
             }
+        }
+    }
+
+    /// Refuses a request that is not about artifacts, and is to be passed on, to whom the other server does not let make it. Whom the
+    /// files know may make any.
+    pub(crate) async fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+        match (self, head.extensions.get()) {
+            (Access::Authority(authority), Some(Identity::Shown(shown))) => {
+                if authority.admits(shown, &head.method, head.uri.path()).await? {
+                    Ok(())
+                } else {
+                    Err(forbidden())
+                }
+            }
+            _ => Ok(()),
         }
     }
 
@@ -186,11 +217,27 @@ pub(crate) async fn identify(
     let is_for_everybody = server.is_for_everybody(request.uri());
     match server.options.access.identity(request.headers()).await {
         Ok(identity) => {
+            if let Identity::User(name) = &identity {
+                introduce(&mut request, name);
+            }
             request.extensions_mut().insert(identity);
             next.run(request).await
         }
         Err(_) if is_for_everybody => next.run(request).await,
         Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Notes who asks, for the access log and for a tracking server behind this one. The password or token was for this server alone.
+fn introduce(request: &mut Request, name: &str) {
+    if let Some(notes) = request.extensions().get::<Arc<Notes>>() {
+        notes.set_user(User(name.to_owned()));
+    }
+    let headers = request.headers_mut();
+    headers.remove(AUTHORIZATION);
+    headers.remove(FORWARDED_USER);
+    if let Ok(name) = HeaderValue::from_str(name) {
+        headers.insert(FORWARDED_USER, name);
     }
 }
 
@@ -219,7 +266,7 @@ fn unauthenticated(challenges: &[&'static str]) -> Refusal {
     let message = "You are not authenticated: the server does not know these credentials, or none came. MLflow's client takes them from \
                    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or from MLFLOW_TRACKING_TOKEN";
     challenges.iter().fold(Refusal::new(Code::Unauthenticated, message), |refusal, challenge| {
-        refusal.with_header(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static(challenge))
+        refusal.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     })
 }
 

@@ -31,6 +31,7 @@ pub use self::line::AccessLogFormat;
 use self::line::Line;
 pub use self::metrics::Metrics;
 use crate::LineWriter;
+use crate::server::Peer;
 
 /// By which a request is found again in logs, here and elsewhere.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -173,7 +174,7 @@ pub(crate) struct Observer {
 pub(crate) struct Observed {
     pub(crate) router: TowerToHyperService<Router>,
     pub(crate) observer: Arc<Observer>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
 }
 
 impl Service<Request<Incoming>> for Observed {
@@ -182,8 +183,9 @@ impl Service<Request<Incoming>> for Observed {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let mut record = Record::begin(Arc::clone(&self.observer), self.peer, &request);
+        let mut record = Record::begin(Arc::clone(&self.observer), self.peer.address, &request);
         request.headers_mut().insert(X_REQUEST_ID, record.id.header());
+        request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(Arc::clone(&record.notes));
         let (notes, metrics) = (Arc::clone(&record.notes), self.observer.metrics.clone());
         let answering = self.router.call(request.map(|body| Body::new(Arriving { body, notes, metrics })));

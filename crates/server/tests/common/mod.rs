@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,8 +42,26 @@ impl Running {
         Running::set_up(options, store, |server| server)
     }
 
+    /// Where something listens already.
+    pub(crate) fn listening(
+        listener: TcpListener,
+        options: ServerOptions,
+        store: impl FnOnce(PathBuf) -> SharedStore,
+    ) -> Self {
+        Running::begin(listener, options, store, |server| server)
+    }
+
     /// With what else a server may be given.
     pub(crate) fn set_up(
+        options: ServerOptions,
+        store: impl FnOnce(PathBuf) -> SharedStore,
+        more: impl FnOnce(Server) -> Server,
+    ) -> Self {
+        Running::begin(free(), options, store, more)
+    }
+
+    fn begin(
+        listener: TcpListener,
         options: ServerOptions,
         store: impl FnOnce(PathBuf) -> SharedStore,
         more: impl FnOnce(Server) -> Server,
@@ -51,8 +69,11 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let server = more(Server::new(store(directory.path().join("artifacts")), options).unwrap());
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let entered = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        drop(entered);
         let (stop, stopped) = oneshot::channel();
         let task = runtime.spawn(server.serve(listener, async move { drop(stopped.await) }));
         Running { address, directory, stop: Some(stop), runtime: Some(runtime), served: Some(task) }
@@ -149,6 +170,11 @@ impl Drop for Running {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A port of this machine that nobody else has.
+pub(crate) fn free() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
 /// Waits until something holds.
