@@ -138,11 +138,12 @@ pub(crate) fn router(shared: Arc<Shared>, tracking: Option<Upstream>) -> Router 
     let router = match tracking {
         None => alone(router, &prefix).method_not_allowed_fallback(no_method).with_state(shared),
         Some(tracking) => {
-            let ours = router.method_not_allowed_fallback(no_method).with_state(Arc::clone(&shared));
+            let ours = router.route_layer(map_request(note_route)).method_not_allowed_fallback(no_method);
+            let ours = ours.with_state(Arc::clone(&shared));
             upstream::routes(ours, shared, tracking)
         }
     };
-    let mut router = router.route_layer(map_request(note_route)).layer(identified);
+    let mut router = router.layer(identified);
     if !disable_security {
         // The last is the outermost: what is refused is labelled too.
         router = router
@@ -159,7 +160,7 @@ fn alone(mut router: Router<Arc<Shared>>, prefix: &str) -> Router<Arc<Shared>> {
     for twin in TWINS {
         router = router.route(&format!("{prefix}{twin}{SERVER_INFO}"), get(info::server_info));
     }
-    router.fallback(async |request: Request| nothing(request.uri()))
+    router.route_layer(map_request(note_route)).fallback(async |request: Request| nothing(request.uri()))
 }
 
 fn artifact() -> axum::routing::MethodRouter<Arc<Shared>> {

@@ -18,6 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::map_request;
 use axum::response::Response;
 use axum::routing::{get, post};
 use mlflow_artifacts_core::{Error, ErrorKind, Result};
@@ -25,6 +26,7 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
+use crate::observe::note_route;
 use crate::refusal::{Code, Refusal};
 use crate::routes::{SERVER_INFO, Shared, TWINS, nothing};
 use crate::upload;
@@ -218,7 +220,7 @@ pub(crate) fn routes(ours: Router, server: Arc<Shared>, upstream: Upstream) -> R
             );
     }
     let tracking = Arc::new(Tracking { server, upstream });
-    ours.merge(router.fallback(pass).with_state(tracking))
+    ours.merge(router.route_layer(map_request(note_route)).fallback(pass).with_state(tracking))
 }
 
 async fn pass(State(tracking): State<Arc<Tracking>>, request: Request) -> Result<Response, Refusal> {
