@@ -80,6 +80,7 @@ impl Server {
     }
 
     /// Writes a line for each request when it is over.
+    #[must_use]
     pub fn with_access_log(mut self, log: AccessLog) -> Self {
         self.observer.access_log = Some(log);
         self

@@ -130,7 +130,7 @@ impl Metrics {
         Open(self.0.connections.clone())
     }
 
-    /// Answers `GET /metrics` in the text format of OpenMetrics, and `GET /health`, until the future is dropped. It asks nobody who they are,
+    /// Answers `GET /metrics` in the text format of `OpenMetrics`, and `GET /health`, until the future is dropped. It asks nobody who they are,
     /// and tells nothing of artifacts, stores or users: the listener is to be one that only its reader can reach.
     pub async fn serve(self, listener: TcpListener) {
         let room = Arc::new(Semaphore::new(READERS));
