@@ -410,4 +410,21 @@ mod tests {
         }
         assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
     }
+
+    #[test]
+    fn the_user_is_told_whether_or_not_there_was_an_answer() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        let begin = || Record::begin(Arc::default(), peer, &Request::new(()));
+        let mut answered = begin();
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(User("Ann B\n\"".to_owned()));
+        answered.answered(&response);
+        let line = answered.line(Duration::ZERO);
+        assert_eq!((line.user.as_deref(), line.outcome), (Some("Ann\\x20B\\x0A\\x22"), Outcome::Complete));
+        let abandoned = begin();
+        abandoned.notes.set_user(User("ann".to_owned()));
+        abandoned.notes.set_user(User("another".to_owned()));
+        let line = abandoned.line(Duration::ZERO);
+        assert_eq!((line.user.as_deref(), line.outcome), (Some("ann"), Outcome::ClientGone));
+    }
 }
