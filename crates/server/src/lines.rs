@@ -39,9 +39,9 @@ impl LineWriter {
     ///
     /// Fails if no thread can be had. The thread ends with the last clone.
     pub fn new(what: &'static str, output: impl Write + Send + 'static) -> Result<Self> {
-        let (queue, waiting) = sync_channel(QUEUE);
+        let (queue, lines) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
-        let writing = Writing { what, output, waiting, dropped: Arc::clone(&dropped), told: 0 };
+        let writing = Writing { what, output, waiting: lines, dropped: Arc::clone(&dropped), told: 0 };
         let thread = std::thread::Builder::new().name("lines".to_owned());
         thread.spawn(move || writing.run()).map_err(Error::from_io)?;
         Ok(LineWriter { queue, dropped })

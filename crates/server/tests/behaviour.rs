@@ -9,11 +9,12 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{ARTIFACTS, Answer, Running, eventually};
+use common::{ARTIFACTS, Answer, Running, eventually, s3_store};
 use mlflow_artifacts_core::{ErrorKind, MemoryStore};
 use mlflow_artifacts_local::{Fsync, LocalStore};
 use mlflow_artifacts_server::{Server, ServerOptions};
 use serde_json::json;
+use test_servers::{Recorder, S3s};
 
 fn server() -> Running {
     Running::start(ServerOptions::default())
@@ -500,4 +501,26 @@ fn it_speaks_tls() {
         Answer::parse(&answer)
     });
     assert_eq!((answer.status, answer.text().as_str()), (200, "OK"));
+}
+
+#[test]
+fn parts_of_what_is_given_up_do_not_stay_in_a_bucket() {
+    let storage = S3s::start(&["bucket"]);
+    let recorder = Recorder::before(storage.address());
+    let options = ServerOptions { drain_timeout: Duration::from_millis(300), ..ServerOptions::default() };
+    let mut server = Running::with(options, |_| s3_store(recorder.url(), storage.keys()));
+    // It has begun an upload in parts, and sent some of them.
+    let _upload = begin_put(&server, "never", 64 << 20, &vec![7; 40 << 20]);
+    let uploading = |method: &str| {
+        let requests = recorder.requests();
+        requests
+            .iter()
+            .filter(|request| request.method == method && request.target.contains("uploadId="))
+            .count()
+    };
+    eventually("a part is on its way", || uploading("PUT") > 0);
+    assert_eq!(uploading("DELETE"), 0);
+    server.stop();
+    server.stopped();
+    assert_eq!(uploading("DELETE"), 1, "{:?}", recorder.requests());
 }

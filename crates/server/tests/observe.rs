@@ -8,8 +8,8 @@ use std::io::{self, Read as _, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
-use common::{ARTIFACTS, Answer, PATIENCE, Running, eventually, ways_out};
-use mlflow_artifacts_core::{MemoryStore, Registry, SharedStore, StoreConfig};
+use common::{ARTIFACTS, Answer, PATIENCE, Running, eventually, s3_store, ways_out};
+use mlflow_artifacts_core::{MemoryStore, SharedStore};
 use mlflow_artifacts_local::{Fsync, LocalStore};
 use mlflow_artifacts_server::{AccessLog, AccessLogFormat, LineWriter, Metrics, ServerOptions};
 use serde_json::{Value, json};
@@ -259,14 +259,7 @@ fn attacks_are_told_of_in_one_line_each() {
 #[test]
 fn signed_requests_and_tokens_of_uploads_are_in_no_line() {
     let storage = S3s::start(&["bucket"]);
-    let config = StoreConfig::new()
-        .with("endpoint", storage.url())
-        .with("access_key_id", storage.keys().id.clone())
-        .with("secret_access_key", storage.keys().secret.clone());
-    let mut registry = Registry::new();
-    mlflow_artifacts_s3::register(&mut registry).unwrap();
-    let store = registry.open("s3://bucket/served", &config).unwrap();
-    let watched = Watched::with(AccessLogFormat::Json, |_| store);
+    let watched = Watched::with(AccessLogFormat::Json, |_| s3_store(storage.url(), storage.keys()));
     let post = |action: &str, message: Value| {
         let target = format!("/api/2.0/mlflow-artifacts/mpu/{action}/run");
         let answer = watched.server.ask("POST", &target, &[], message.to_string().as_bytes());

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::http::{Method, Uri};
 use serde::Serialize;
@@ -42,10 +41,9 @@ pub(crate) struct Line<'a> {
     pub(crate) status: Option<u16>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    #[serde(serialize_with = "seconds")]
-    pub(crate) duration: Duration,
-    #[serde(serialize_with = "maybe_seconds")]
-    pub(crate) first_byte: Option<Duration>,
+    /// In seconds, and so is the next.
+    pub(crate) duration: f64,
+    pub(crate) first_byte: Option<f64>,
     pub(crate) user: Option<Cow<'a, str>>,
     pub(crate) error: Option<&'a str>,
     pub(crate) outcome: Outcome,
@@ -65,8 +63,7 @@ impl Line<'_> {
 
     fn human(&self) -> String {
         let status = self.status.map_or(Cow::Borrowed("-"), |status| status.to_string().into());
-        let first_byte =
-            self.first_byte.map_or_else(|| "-".to_owned(), |time| format!("{:.6}", time.as_secs_f64()));
+        let first_byte = self.first_byte.map_or_else(|| "-".to_owned(), |time| format!("{time:.6}"));
         let mut line = format!("{} {status} {} {}", self.time, self.method, self.path);
         // Writing to a string does not fail.
         let _ = write!(
@@ -75,7 +72,7 @@ impl Line<'_> {
             self.peer,
             self.bytes_in,
             self.bytes_out,
-            self.duration.as_secs_f64(),
+            self.duration,
             self.user.as_deref().unwrap_or("-"),
             self.route.unwrap_or("-"),
             self.error.unwrap_or("-"),
@@ -84,14 +81,6 @@ impl Line<'_> {
         );
         line
     }
-}
-
-fn seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_secs_f64())
-}
-
-fn maybe_seconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.as_secs_f64()).serialize(serializer)
 }
 
 /// The path of a request as it was sent, and the names in its query. The values may be secrets, and so may a query without names.

@@ -289,8 +289,8 @@ impl Record {
             status: self.status.map(|status| status.as_u16()),
             bytes_in: self.notes.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out,
-            duration,
-            first_byte: self.first_byte,
+            duration: duration.as_secs_f64(),
+            first_byte: self.first_byte.map(|time| time.as_secs_f64()),
             user: self.notes.user.get().map(|user| line::name(&user.0)),
             error: self.error.map(|error| error.0),
             outcome: self.outcome(),
@@ -411,5 +411,22 @@ mod tests {
             assert!(made.len() == 32 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}: {made}");
         }
         assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_user_is_told_whether_or_not_there_was_an_answer() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        let begin = || Record::begin(Arc::default(), peer, &Request::new(()));
+        let mut answered = begin();
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(User("Ann B\n\"".to_owned()));
+        answered.answered(&response);
+        let line = answered.line(Duration::ZERO);
+        assert_eq!((line.user.as_deref(), line.outcome), (Some("Ann\\x20B\\x0A\\x22"), Outcome::Complete));
+        let abandoned = begin();
+        abandoned.notes.set_user(User("ann".to_owned()));
+        abandoned.notes.set_user(User("another".to_owned()));
+        let line = abandoned.line(Duration::ZERO);
+        assert_eq!((line.user.as_deref(), line.outcome), (Some("ann"), Outcome::ClientGone));
     }
 }

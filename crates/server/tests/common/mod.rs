@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mlflow_artifacts_core::SharedStore;
+use mlflow_artifacts_core::{Registry, SharedStore, StoreConfig};
 use mlflow_artifacts_local::{Fsync, LocalStore};
 use mlflow_artifacts_server::{Server, ServerOptions};
 use tempfile::TempDir;
+use test_servers::Keys;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -175,6 +176,17 @@ impl Drop for Running {
 /// A port of this machine that nobody else has.
 pub(crate) fn free() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// A store in the bucket `bucket` of an S3 at this URL.
+pub(crate) fn s3_store(url: String, keys: &Keys) -> SharedStore {
+    let config = StoreConfig::new()
+        .with("endpoint", url)
+        .with("access_key_id", keys.id.clone())
+        .with("secret_access_key", keys.secret.clone());
+    let mut registry = Registry::new();
+    mlflow_artifacts_s3::register(&mut registry).unwrap();
+    registry.open("s3://bucket/served", &config).unwrap()
 }
 
 /// Waits until something holds.
