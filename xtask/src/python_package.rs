@@ -15,8 +15,7 @@ const MINORS: std::ops::RangeInclusive<u32> = 9..=15;
 /// The tests that need neither `MLflow` nor fsspec, and those of the plugin.
 const ALONE: &[&str] =
     &["tests/test_store.py", "tests/test_files.py", "tests/test_aio.py", "tests/test_processes.py"];
-const PLUGIN: &[&str] =
-&[
+const PLUGIN: &[&str] = &[
     "tests/test_plugin.py",
     "tests/test_artifact_server.py::test_everything_a_client_does",
     "tests/test_upstream.py::test_a_client_needs_one_address",
