@@ -12,6 +12,7 @@ one types.
 
 import contextlib
 import filecmp
+import logging
 import os
 import pathlib
 import random
@@ -31,7 +32,7 @@ PATIENCE = 300
 
 
 class Doubling(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: "list[float]", params=None) -> "list[float]":
         return [2 * number for number in model_input]
 
 
@@ -112,7 +113,7 @@ def be_a_client(url, directory):
     names = [f"{number}.bin" for number in range(10)]
     same, _, _ = filecmp.cmpfiles(source, fetched / "data", names, shallow=False)
     check(sorted(same) == names, "they come back as they were")
-    check(mlflow.pyfunc.load_model(logged.model_uri).predict([1, 2]) == [2, 4], "the model is loaded, and predicts")
+    check(mlflow.pyfunc.load_model(logged.model_uri).predict([1.0, 2.5]) == [2.0, 5.0], "the model is loaded, and predicts")
     return run.info
 
 
@@ -171,6 +172,8 @@ def main():
     if len(sys.argv) != 3 or sys.argv[1] not in SCENARIOS:
         raise SystemExit(__doc__)
     os.environ.update(ENVIRONMENT)
+    sys.stdout.reconfigure(line_buffering=True)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     scenario = SCENARIOS[sys.argv[1]]
     print(f"Scenario {sys.argv[1]}. {scenario.__doc__}\n")
     with tempfile.TemporaryDirectory() as directory:

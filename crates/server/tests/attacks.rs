@@ -7,12 +7,18 @@ mod common;
 
 use common::{ARTIFACTS, Running, ways_out};
 use mlflow_artifacts_server::ServerOptions;
+use serde_json::json;
+use test_servers::Scripted;
 
 /// What must neither be read nor changed.
 const SECRET: &str = "canary-3f1c";
 
 fn victim() -> Running {
-    let server = Running::start(ServerOptions::default());
+    victim_with(ServerOptions::default())
+}
+
+fn victim_with(options: ServerOptions) -> Running {
+    let server = Running::start(options);
     std::fs::create_dir_all(server.root().join("dir")).unwrap();
     std::fs::write(server.root().join("dir/inside.txt"), "inside").unwrap();
     std::fs::write(server.beside().join("outside.txt"), SECRET).unwrap();
@@ -23,6 +29,18 @@ fn victim() -> Running {
     std::os::unix::fs::symlink(server.beside().join("neighbour"), server.root().join("parent")).unwrap();
     std::os::unix::fs::symlink("/", server.root().join("root")).unwrap();
     server
+}
+
+/// The same before a tracking server that says of every run and model that its artifacts are at `uri`.
+fn victim_before(uri: &str) -> (Running, Scripted) {
+    let info = json!({"artifact_uri": uri});
+    let told = json!({"run": {"info": info}, "model": {"info": info}, "artifact_uri": uri}).to_string();
+    let upstream = Scripted::start(move |asked| match asked.method.as_str() {
+        // It would let anybody upload.
+        "POST" => Scripted::respond(400, &[], r#"{"message": "Request must specify data."}"#),
+        _ => Scripted::respond(200, &[], &told),
+    });
+    (victim_with(ServerOptions { upstream: Some(upstream.url()), ..ServerOptions::default() }), upstream)
 }
 
 /// Everything outside is as it was, and so is what is inside.
@@ -74,6 +92,60 @@ fn no_path_leads_out_of_the_store_by_any_method() {
         }
     }
     assert_untouched(&server, "all ways out");
+}
+
+/// The routes that name an artifact of a run or a model, before its path.
+const OF_OTHERS: [(&str, &str); 6] = [
+    ("GET", "/get-artifact?run_id=r&path="),
+    ("HEAD", "/get-artifact?run_id=r&path="),
+    ("GET", "/model-versions/get-artifact?name=n&version=1&path="),
+    ("GET", "/model-versions/get-artifact?name=n&version=1&presigned=true&path="),
+    ("GET", "/ajax-api/2.0/mlflow/logged-models/m/artifacts/files?artifact_file_path="),
+    ("POST", "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=r&path="),
+];
+
+const LISTS_OF_OTHERS: [&str; 2] = [
+    "/api/2.0/mlflow/artifacts/list?run_id=r&path=",
+    "/api/2.0/mlflow/logged-models/m/artifacts/directories?artifact_directory_path=",
+];
+
+#[test]
+fn no_path_leads_out_of_a_run_or_a_model() {
+    let (server, upstream) = victim_before("mlflow-artifacts:/dir");
+    for way in ways_out() {
+        for (method, target) in OF_OTHERS.into_iter().chain(LISTS_OF_OTHERS.map(|target| ("GET", target))) {
+            let answer = server.ask(method, &format!("{target}{way}"), &[], b"overwritten");
+            assert!(is_refused(answer.status), "{method} {target}{way}: {answer:?}");
+            assert!(!answer.text().contains(SECRET), "{target}{way}");
+            assert_untouched(&server, &format!("{target}{way}"));
+        }
+    }
+    assert!(upstream.asked().is_empty());
+    // It is a way in all the same.
+    assert_eq!(server.ask("GET", "/get-artifact?run_id=r&path=inside.txt", &[], b"").text(), "inside");
+}
+
+#[test]
+fn links_out_of_the_store_are_not_followed_for_a_run_or_a_model() {
+    for link in ["parent", "root", "leaf.txt"] {
+        let (server, _upstream) = victim_before(&format!("mlflow-artifacts:/{link}"));
+        for path in ["outside.txt", "etc/passwd", "new.txt"] {
+            for (method, target) in OF_OTHERS {
+                let answer = server.ask(method, &format!("{target}{path}"), &[], b"overwritten");
+                // A store that signs nothing has the tracking server answer for what is signed.
+                assert!(
+                    is_refused(answer.status) || target.contains("presigned"),
+                    "{link} {path}: {answer:?}"
+                );
+                assert!(!answer.text().contains(SECRET) && !answer.text().contains("root:"), "{link} {path}");
+            }
+            assert_untouched(&server, link);
+        }
+        for target in LISTS_OF_OTHERS {
+            let answer = server.ask("GET", target, &[], b"");
+            assert!(!answer.text().contains("files"), "{link}: {answer:?}");
+        }
+    }
 }
 
 #[test]

@@ -659,7 +659,7 @@ fn a_client_that_hangs_up_is_not_answered_for_any_more() {
 
 #[test]
 fn nothing_is_taken_from_a_client_that_the_upstream_does_not_take() {
-    const PIECE: [u8; 1 << 16] = [7; 1 << 16];
+    static PIECE: [u8; 1 << 16] = [7; 1 << 16];
     let (told, tell) = std::sync::mpsc::channel::<()>();
     let (url, upstream) = by_hand(move |mut stream| {
         read_head(&mut stream);

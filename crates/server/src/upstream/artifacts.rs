@@ -273,9 +273,12 @@ fn check_size(size: Option<u64>) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses a path that leads out before anybody is asked. What lacks a part is the tracking server's to refuse.
+/// Refuses a path that leads out, or was no UTF-8, before anybody is asked. What lacks a part is the tracking server's to refuse.
 fn wanted(question: Option<String>, path: Option<String>) -> Result<Option<Wanted>, Refusal> {
     let Some((question, path)) = question.zip(path) else { return Ok(None) };
+    if path.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Refusal::invalid("Invalid path: it is not UTF-8"));
+    }
     Ok(Some(Wanted { question, artifact: Requested::of_text(&path)? }))
 }
 

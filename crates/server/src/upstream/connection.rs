@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl fmt::Debug for Tls {
 impl Tls {
     /// Certificates are verified, against the authorities in a bundle or those of the system.
     pub(crate) fn new(host: &str, ca_bundle: Option<&Path>) -> Result<Self> {
-        let variable = |name| std::env::var_os(name).map(std::path::PathBuf::from);
+        let variable = |name| std::env::var_os(name).map(PathBuf::from);
         let options = HttpOptions {
             ca_bundle: ca_bundle.map(Path::to_owned),
             system_certificates: (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR")),
@@ -131,7 +132,7 @@ impl Upstream {
 }
 
 /// An answer that is waited for.
-type Answer = std::pin::Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
 
 async fn begin(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,

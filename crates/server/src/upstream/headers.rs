@@ -5,7 +5,6 @@ use axum::http::header::{
     HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LOCATION, ORIGIN,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
@@ -66,8 +65,11 @@ pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
 /// `Host` is the tracking server's own: by default MLflow answers to names of its machine and its network alone, and ours may be any. It
 /// writes `Host` into nothing but redirects, which come back as paths ([`inward`]). Nobody but us knows who asked by which name: that is
 /// said anew.
-pub(crate) fn outward(head: &mut Parts, upstream: &Upstream) -> Result<(), Refusal> {
-    let headers = &mut head.headers;
+pub(crate) fn outward(
+    headers: &mut HeaderMap,
+    peer: Option<Peer>,
+    upstream: &Upstream,
+) -> Result<(), Refusal> {
     let host = headers.get(HOST).cloned();
     strip(headers);
     headers.remove(EXPECT);
@@ -84,7 +86,7 @@ pub(crate) fn outward(head: &mut Parts, upstream: &Upstream) -> Result<(), Refus
         Some(host) => headers.insert(FORWARDED_HOST, host),
         None => headers.remove(FORWARDED_HOST),
     };
-    if let Some(peer) = head.extensions.get::<Peer>() {
+    if let Some(peer) = peer {
         append(headers, FORWARDED_FOR, &peer.address.ip().to_canonical().to_string());
         // Who speaks TLS for us says so.
         let is_said = headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https" || proto == "http");

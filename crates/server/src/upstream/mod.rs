@@ -29,6 +29,7 @@ use url::{Host, Url};
 use crate::observe::note_route;
 use crate::refusal::{Code, Refusal};
 use crate::routes::{SERVER_INFO, Shared, TWINS, nothing};
+use crate::server::Peer;
 use crate::upload;
 use crate::upstream::body::{Moved, Passing};
 use crate::upstream::connection::Tls;
@@ -87,44 +88,42 @@ impl Upstream {
     async fn pass(&self, request: Request) -> Result<Response, Refusal> {
         check(&request)?;
         let (mut head, body) = request.into_parts();
-        headers::outward(&mut head, self)?;
-        let what = format!("{} {}", head.method, head.uri.path());
-        let target = origin_form(&head.uri)?;
+        head.uri = origin_form(&head.uri)?;
         let moved = Arc::new(Moved::new());
         let body = Passing::of_client(body, self.patience_with_clients, Arc::clone(&moved));
-        let mut outward = axum::http::Request::new(Body::new(body));
-        *outward.method_mut() = head.method;
-        *outward.uri_mut() = target;
-        *outward.headers_mut() = head.headers;
-        let answer = self.send(outward, &moved).await.map_err(|failure| failure.told(&what, &moved))?;
-        let (mut head, (body, connection)) = answer.into_parts();
-        headers::inward(&mut head.headers, self.authority.as_bytes());
-        let body = Passing::of_server(body, self.patience, connection, what);
-        Ok(Response::from_parts(head, Body::new(body)))
+        self.exchange(Request::from_parts(head, Body::new(body)), &moved).await
     }
 
     /// Asks for a small answer, as whoever sent `caller`.
     async fn ask(&self, method: Method, target: &str, caller: &Parts) -> Result<Response<Bytes>, Refusal> {
-        let what = format!("{method} {}", target.split('?').next().unwrap_or_default());
-        let uri = Uri::try_from(target).map_err(|_| Refusal::invalid("this cannot be asked"))?;
-        let (mut head, ()) = axum::http::Request::new(()).into_parts();
-        (head.headers, head.extensions) = (headers::of_caller(&caller.headers), caller.extensions.clone());
-        headers::outward(&mut head, self)?;
-        let mut question = axum::http::Request::new(Body::empty());
-        (*question.method_mut(), *question.uri_mut(), *question.headers_mut()) = (method, uri, head.headers);
-        let moved = Moved::new();
-        let answer = self.send(question, &moved).await.map_err(|failure| failure.told(&what, &moved))?;
-        let (mut head, (body, connection)) = answer.into_parts();
-        headers::inward(&mut head.headers, self.authority.as_bytes());
+        let mut question = Request::new(Body::empty());
+        *question.uri_mut() = Uri::try_from(target).map_err(|_| Refusal::invalid("this cannot be asked"))?;
+        *question.method_mut() = method;
+        *question.headers_mut() = headers::of_caller(&caller.headers);
+        *question.extensions_mut() = caller.extensions.clone();
+        let (mut head, body) = self.exchange(question, &Moved::new()).await?.into_parts();
+        // What may be told is sent anew.
         head.headers.remove(CONTENT_LENGTH);
         // The semaphore is never closed.
         let _turn = self.answers.acquire().await;
-        let body = Body::new(Passing::of_server(body, self.patience, connection, what.clone()));
         let body = upload::whole(body, LARGEST_ANSWER).await.map_err(|_| {
-            log::error!("the tracking server's answer to {what} did not arrive whole, or is too large");
+            log::error!("the tracking server's answer to {target} did not arrive whole, or is too large");
             broken()
         })?;
         Ok(Response::from_parts(head, body))
+    }
+
+    /// Sends what is addressed already, and answers as soon as the tracking server does.
+    async fn exchange(&self, request: Request, moved: &Moved) -> Result<Response, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let what = format!("{} {}", head.method, head.uri.path());
+        headers::outward(&mut head.headers, head.extensions.remove::<Peer>(), self)?;
+        let answer = self.send(Request::from_parts(head, body), moved).await;
+        let (mut head, (body, connection)) =
+            answer.map_err(|failure| failure.told(&what, moved))?.into_parts();
+        headers::inward(&mut head.headers, self.authority.as_bytes());
+        let body = Passing::of_server(body, self.patience, connection, what);
+        Ok(Response::from_parts(head, Body::new(body)))
     }
 }
 
