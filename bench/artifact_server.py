@@ -413,7 +413,7 @@ def rows(cases, samples):
 
 
 def goals(cases, samples, rests, first_bytes):
-    put, get, small_put = (case for case in cases[:3])
+    put, get, small_put = cases[:3]
 
     def walls(case, who):
         return [of(sample.wall for sample in samples[case.name, who]) for of in (statistics.median, min)]

@@ -216,11 +216,14 @@ static int go_on(struct connection *connection) {
         fail("%s: %llu bytes instead of %llu", path, connection->received, length);
     }
     answered++;
+    if (connection->is_last) {
+        /* At once: some servers wait for it before they serve the next. */
+        close(connection->socket);
+    }
     if (asked == count) {
         return 0;
     }
     if (connection->is_last) {
-        close(connection->socket);
         connect_to_server(connection);
     }
     ask(connection);
