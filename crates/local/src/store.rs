@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::future::{self, Either};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ArtifactStore, ByteRange, ByteStream, Capabilities, CopyOptions,
     DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Limits, ListOptions, PresignRequest,
@@ -25,6 +27,9 @@ use crate::{Fsync, SCHEME};
 
 /// How much one item of a download's stream holds at most.
 const READ_CHUNK: u64 = 1 << 20;
+
+/// From how much on a stream's content is written without waiting for more.
+const WRITE_BATCH: usize = 512 << 10;
 
 /// A directory as an artifact store.
 ///
@@ -105,7 +110,8 @@ impl LocalStore {
         self.run(operation, path, write).await
     }
 
-    /// No thread is held while the stream has nothing to write: it may itself need one.
+    /// No thread is held while the stream has nothing to write: it may itself need one. What comes next is taken while what came is
+    /// written.
     async fn write_stream(
         &self,
         operation: &'static str,
@@ -113,21 +119,88 @@ impl LocalStore {
         mut stream: ByteStream,
         options: PutOptions,
     ) -> Result<PutOutcome> {
-        let target = path.clone();
-        let begin = move |root: &Root, _: &CancellationToken| Write::begin(root, &target, options);
-        let mut write = self.run(operation, path, begin).await?;
+        let mut target = Target::New(path.clone(), options);
+        let mut batch = Batch::default();
         loop {
-            let next = stream.try_next().await;
-            let step = move |_: &Root, token: &CancellationToken| {
+            batch.gather(&mut stream).await;
+            let step = move |root: &Root, token: &CancellationToken| {
                 // An error of the stream drops the file here, where that may block.
-                match next? {
-                    Some(chunk) => write.bytes(&chunk, token).map(|()| ControlFlow::Continue(write)),
-                    None => write.finish(token).map(ControlFlow::Break),
+                let is_last = batch.end.transpose()?.is_some();
+                let mut write = target.begin(root)?;
+                batch.chunks.iter().try_for_each(|chunk| write.bytes(chunk, token))?;
+                if is_last {
+                    return write.finish(token).map(ControlFlow::Break);
+                }
+                Ok(ControlFlow::Continue(write))
+            };
+            let mut next = Batch::default();
+            let mut written = pin!(self.run(operation, path, step));
+            let step = loop {
+                if next.is_full() {
+                    break written.await?;
+                }
+                match future::select(written.as_mut(), stream.try_next()).await {
+                    Either::Left((step, _)) => break step?,
+                    Either::Right((item, _)) => next.take(item),
                 }
             };
-            match self.run(operation, path, step).await? {
-                ControlFlow::Continue(unfinished) => write = unfinished,
+            match step {
+                ControlFlow::Continue(write) => (target, batch) = (Target::Begun(write), next),
                 ControlFlow::Break(outcome) => return Ok(outcome),
+            }
+        }
+    }
+}
+
+/// Where a stream goes: its file is begun when the first of it is there.
+enum Target {
+    New(ArtifactPath, PutOptions),
+    Begun(Box<Write>),
+}
+
+impl Target {
+    fn begin(self, root: &Root) -> Result<Box<Write>> {
+        match self {
+            Target::New(path, options) => Write::begin(root, &path, options).map(Box::new),
+            Target::Begun(write) => Ok(write),
+        }
+    }
+}
+
+/// What is written at once.
+#[derive(Default)]
+struct Batch {
+    chunks: Vec<Bytes>,
+    size: usize,
+    /// Nothing follows, or nothing that is good.
+    end: Option<Result<()>>,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.size >= WRITE_BATCH || self.end.is_some()
+    }
+
+    fn take(&mut self, item: Result<Option<Bytes>>) {
+        match item {
+            Ok(Some(chunk)) => {
+                self.size += chunk.len();
+                self.chunks.push(chunk);
+            }
+            Ok(None) => self.end = Some(Ok(())),
+            Err(error) => self.end = Some(Err(error)),
+        }
+    }
+
+    /// Takes what is there of a stream. Waits only if that is nothing.
+    async fn gather(&mut self, stream: &mut ByteStream) {
+        if self.chunks.is_empty() && self.end.is_none() {
+            self.take(stream.try_next().await);
+        }
+        while !self.is_full() {
+            match stream.try_next().now_or_never() {
+                Some(item) => self.take(item),
+                None => return,
             }
         }
     }
