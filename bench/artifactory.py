@@ -30,7 +30,8 @@ from collections import defaultdict
 from datetime import date
 from typing import NamedTuple
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from harness import HERE, compile_program, touch_memory
+
 TOKEN = "test-token"
 REPOSITORY, TREE, FILE = "generic-local", "bench/tree", "bench/file.bin"
 DELAY = 20
@@ -125,14 +126,8 @@ class Bench:
         self.work = work
         self.notes, self.inner = os.path.join(work, "notes"), os.path.join(work, "inner")
         self.target = os.path.join(work, "target")
-        self.measure, self.bare = self.compile("measure"), self.compile("bare_http")
+        self.measure, self.bare = compile_program("measure", work), compile_program("bare_http", work)
         self.most_memory = 0
-
-    def compile(self, name):
-        program = os.path.join(self.work, name)
-        source = os.path.join(HERE, f"{name}.c")
-        subprocess.run(["cc", "-std=c11", "-O2", "-D_DEFAULT_SOURCE", "-o", program, source], check=True)
-        return program
 
     def run(self, arguments):
         """Runs one process; answers its wall seconds, CPU seconds and peak memory in MiB."""
@@ -159,7 +154,7 @@ class Bench:
             # Isolated: this folder has a module with the name of dohq-artifactory's.
             arguments = [self.python, "-I", script, self.inner, CLIENTS[who], f"{what}-{kind}", server.host, local]
         if not is_tree:
-            self.touch_memory()
+            touch_memory(self.work)
         server.reset()
         before = server.cpu()
         sample = self.run(arguments)
@@ -177,14 +172,6 @@ class Bench:
             received=counters["bytes_received"],
             server=spent,
         )
-
-    def touch_memory(self):
-        """Takes as much memory as a large file needs, and gives it back: a virtual machine's first touch of a page costs the one
-        who does it several times what a later one does, whoever that is."""
-        scratch = os.path.join(self.work, "scratch")
-        with open(scratch, "wb") as file:
-            file.writelines(bytes(1 << 20) for _ in range(1400))
-        os.remove(scratch)
 
     def hash(self, path, *names):
         return self.run([sys.executable, "-I", "-S", "-c", HASH, path, *names])

@@ -29,14 +29,20 @@ class Sample(NamedTuple):
     server: float = 0
 
 
+def compile_program(name, work):
+    """Compiles a program of this folder, and answers where it is."""
+    program = os.path.join(work, name)
+    source = os.path.join(HERE, f"{name}.c")
+    subprocess.run(["cc", "-std=c11", "-O2", "-D_DEFAULT_SOURCE", "-o", program, source], check=True)
+    return program
+
+
 class Measure:
     """measure.c, compiled: runs a process and notes what it took."""
 
     def __init__(self, work):
         self.work = work
-        self.program, self.notes = os.path.join(work, "measure"), os.path.join(work, "notes")
-        source = os.path.join(HERE, "measure.c")
-        subprocess.run(["cc", "-std=c11", "-O2", "-D_DEFAULT_SOURCE", "-o", self.program, source], check=True)
+        self.program, self.notes = compile_program("measure", work), os.path.join(work, "notes")
 
     def run(self, arguments, environment, server_cpu=lambda: 0):
         """Runs one process, which must succeed; `server_cpu` tells the CPU seconds of the server so far."""
@@ -129,6 +135,32 @@ def configure_ssh(home, server):
     with open(os.path.join(directory, "config"), "w", encoding="utf-8") as file:
         file.write(f"Host 127.0.0.1\n  Port {server['port']}\n  User {server['user']}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
         file.write(f"  UserKnownHostsFile {known_hosts}\n")
+
+
+@contextmanager
+def serving(arguments, **environment):
+    """A server that tells a line when it is ready, and ends with its standard input, or is told to by whoever uses it."""
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
+    try:
+        line = process.stdout.readline().strip()
+        if not line:
+            sys.exit(f"{arguments[0]} does not start")
+        yield process, line
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+def touch_memory(work):
+    """Takes as much memory as a large file needs, and gives it back: a virtual machine's first touch of a page costs the one
+    who does it several times what a later one does, whoever that is."""
+    scratch = os.path.join(work, "scratch")
+    with open(scratch, "wb") as file:
+        file.writelines(bytes(1 << 20) for _ in range(1400))
+    os.remove(scratch)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from datetime import date
 from typing import NamedTuple
 
 from harness import (
-    HERE, configure_ssh, files_of, is_same_tree, make_file, make_tree, own_environment, working_directory, write_section,
+    HERE, configure_ssh, files_of, is_same_tree, make_file, make_tree, own_environment, serving, working_directory, write_section,
 )
 
 HEADING = "## MLflow plugin and bindings"
@@ -81,23 +81,6 @@ class Sample(NamedTuple):
 def sizes_in(top):
     """Of the files below a local directory."""
     return {os.path.relpath(path, top): os.path.getsize(path) for path in files_of(top)}
-
-
-@contextmanager
-def serving(arguments, **environment):
-    """A server that tells a line when it is ready, and ends with its standard input, or is told to by whoever uses it."""
-    process = subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    )
-    try:
-        line = process.stdout.readline().strip()
-        if not line:
-            sys.exit(f"{arguments[0]} does not start")
-        yield process, line
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
 
 
 class Bench:

@@ -20,6 +20,8 @@ pub(crate) enum Part {
     FileServers,
     /// The plugin of MLflow beside what MLflow has without it, and calls from Python and Go beside C.
     Mlflow,
+    /// The artifact server beside MLflow's own and nginx.
+    Server,
 }
 
 /// Measures one part.
@@ -29,6 +31,7 @@ pub(crate) fn run_part(part: Part, dry_run: bool) -> Outcome {
         Part::S3 => s3(dry_run),
         Part::FileServers => file_servers(dry_run),
         Part::Mlflow => mlflow(dry_run),
+        Part::Server => server(dry_run),
     }
 }
 
@@ -49,7 +52,8 @@ pub(crate) fn run_all(dry_run: bool) -> Outcome {
     s3(dry_run)?;
     file_servers(dry_run)?;
     c_interface(dry_run)?;
-    mlflow(dry_run)
+    mlflow(dry_run)?;
+    server(dry_run)
 }
 
 /// Measures the S3 store, and unless it is a dry run writes its section of `bench/RESULTS.md`.
@@ -91,17 +95,30 @@ fn mlflow(dry_run: bool) -> Outcome {
     }
     let library = library::build("release")?;
     compile(&library, "c_calls")?;
-    let below = tools::python()?;
-    let requirements = "bench/requirements-mlflow.txt";
-    let python =
-        tools::install_python(Path::new("python3"), Some(&below), "bench-mlflow-venv", &[requirements])?;
-    let mut measure = command(python, ["bench/mlflow.py"]);
+    let mut measure = command(python_with_clients_of_mlflow()?, ["bench/mlflow.py"]);
     measure
         .arg(target().join("release"))
         .arg(python_package::unpacked(&python_package::wheel()?)?)
         .arg(tools::python_with_clients()?);
     measure.arg(library.directory.join("c_calls")).arg(go_binding::build_benchmark()?);
     measure.env("LD_LIBRARY_PATH", &library.directory);
+    measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
+    run(&mut measure)
+}
+
+/// The Python of the virtual environment that also has what `MLflow` needs for S3 and SFTP.
+fn python_with_clients_of_mlflow() -> Outcome<PathBuf> {
+    let below = tools::python()?;
+    let requirements = "bench/requirements-mlflow.txt";
+    tools::install_python(Path::new("python3"), Some(&below), "bench-mlflow-venv", &[requirements])
+}
+
+/// Measures the artifact server, and unless it is a dry run writes its section of `bench/RESULTS.md`.
+fn server(dry_run: bool) -> Outcome {
+    run(&mut cargo(["build", "--quiet", "--release", "--package", "mlflow-artifacts-cli"]))?;
+    let s3 = build_servers("s3_in_memory")?;
+    let mut measure = command(python_with_clients_of_mlflow()?, ["bench/artifact_server.py"]);
+    measure.arg(target().join("release/mlflow-artifacts")).arg(s3).arg(tools::nginx()?);
     measure.args(if dry_run { &[][..] } else { &["--write", RESULTS] });
     run(&mut measure)
 }

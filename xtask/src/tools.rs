@@ -59,6 +59,21 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// nginx: the system's, or Debian's package unpacked below target/tools. Installed, it would listen on port 80.
+pub(crate) fn nginx() -> Outcome<PathBuf> {
+    let directory = target().join("tools/nginx");
+    let unpacked = directory.join("usr/sbin/nginx");
+    if let Some(found) = find("nginx").or_else(|| unpacked.is_file().then(|| unpacked.clone())) {
+        return Ok(found);
+    }
+    println!("unpacking nginx into {}", directory.display());
+    std::fs::create_dir_all(&directory)?;
+    run(&mut command("apt-get", ["update", "--quiet"]))?;
+    run(command("apt-get", ["download", "--quiet", "nginx"]).current_dir(&directory))?;
+    run(command("sh", ["-c", "dpkg --extract nginx_*.deb ."]).current_dir(&directory))?;
+    Ok(unpacked)
+}
+
 /// cargo-deny, built once below target/tools.
 pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
     let tools = target().join("tools");

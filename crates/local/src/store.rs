@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::future::{self, Either};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use mlflow_artifacts_core::{
     ArtifactMeta, ArtifactPath, ArtifactStore, ByteRange, ByteStream, Capabilities, CopyOptions,
     DeleteOptions, Deleted, Download, Error, ErrorKind, GetOptions, Limits, ListOptions, PresignRequest,
@@ -23,8 +26,16 @@ use crate::upload::{self, LocalUpload};
 use crate::write::Write;
 use crate::{Fsync, SCHEME};
 
-/// How much one item of a download's stream holds at most.
-const READ_CHUNK: u64 = 1 << 20;
+/// How much one item of a download's stream holds at most, and how many of them are read ahead. Little enough that what is read is
+/// still in the processor's cache when it is sent.
+const READ_CHUNK: usize = 512 << 10;
+const READ_AHEAD: usize = 2;
+
+/// How much is read together with opening the file.
+const SMALL: u64 = 64 << 10;
+
+/// From how much on a stream's content is written without waiting for more.
+const WRITE_BATCH: usize = 512 << 10;
 
 /// A directory as an artifact store.
 ///
@@ -105,7 +116,8 @@ impl LocalStore {
         self.run(operation, path, write).await
     }
 
-    /// No thread is held while the stream has nothing to write: it may itself need one.
+    /// No thread is held while the stream has nothing to write: it may itself need one. What comes next is taken while what came is
+    /// written.
     async fn write_stream(
         &self,
         operation: &'static str,
@@ -113,21 +125,88 @@ impl LocalStore {
         mut stream: ByteStream,
         options: PutOptions,
     ) -> Result<PutOutcome> {
-        let target = path.clone();
-        let begin = move |root: &Root, _: &CancellationToken| Write::begin(root, &target, options);
-        let mut write = self.run(operation, path, begin).await?;
+        let mut target = Target::New(path.clone(), options);
+        let mut batch = Batch::default();
         loop {
-            let next = stream.try_next().await;
-            let step = move |_: &Root, token: &CancellationToken| {
+            batch.gather(&mut stream).await;
+            let step = move |root: &Root, token: &CancellationToken| {
                 // An error of the stream drops the file here, where that may block.
-                match next? {
-                    Some(chunk) => write.bytes(&chunk, token).map(|()| ControlFlow::Continue(write)),
-                    None => write.finish(token).map(ControlFlow::Break),
+                let is_last = batch.end.transpose()?.is_some();
+                let mut write = target.begin(root)?;
+                batch.chunks.iter().try_for_each(|chunk| write.bytes(chunk, token))?;
+                if is_last {
+                    return write.finish(token).map(ControlFlow::Break);
+                }
+                Ok(ControlFlow::Continue(write))
+            };
+            let mut next = Batch::default();
+            let mut written = pin!(self.run(operation, path, step));
+            let step = loop {
+                if next.is_full() {
+                    break written.await?;
+                }
+                match future::select(written.as_mut(), stream.try_next()).await {
+                    Either::Left((step, _)) => break step?,
+                    Either::Right((item, _)) => next.take(item),
                 }
             };
-            match self.run(operation, path, step).await? {
-                ControlFlow::Continue(unfinished) => write = unfinished,
+            match step {
+                ControlFlow::Continue(write) => (target, batch) = (Target::Begun(write), next),
                 ControlFlow::Break(outcome) => return Ok(outcome),
+            }
+        }
+    }
+}
+
+/// Where a stream goes: its file is begun when the first of it is there.
+enum Target {
+    New(ArtifactPath, PutOptions),
+    Begun(Box<Write>),
+}
+
+impl Target {
+    fn begin(self, root: &Root) -> Result<Box<Write>> {
+        match self {
+            Target::New(path, options) => Write::begin(root, &path, options).map(Box::new),
+            Target::Begun(write) => Ok(write),
+        }
+    }
+}
+
+/// What is written at once.
+#[derive(Default)]
+struct Batch {
+    chunks: Vec<Bytes>,
+    size: usize,
+    /// Nothing follows, or nothing that is good.
+    end: Option<Result<()>>,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.size >= WRITE_BATCH || self.end.is_some()
+    }
+
+    fn take(&mut self, item: Result<Option<Bytes>>) {
+        match item {
+            Ok(Some(chunk)) => {
+                self.size += chunk.len();
+                self.chunks.push(chunk);
+            }
+            Ok(None) => self.end = Some(Ok(())),
+            Err(error) => self.end = Some(Err(error)),
+        }
+    }
+
+    /// Takes what is there of a stream. Waits only if that is nothing.
+    async fn gather(&mut self, stream: &mut ByteStream) {
+        if self.chunks.is_empty() && self.end.is_none() {
+            self.take(stream.try_next().await);
+        }
+        while !self.is_full() {
+            match stream.try_next().now_or_never() {
+                Some(item) => self.take(item),
+                None => return,
             }
         }
     }
@@ -192,7 +271,13 @@ impl ArtifactStore for LocalStore {
             let range = options.resolve(meta.size)?;
             let source = Arc::new(source);
             let whole = options.range == ByteRange::Full && options.digest.is_none();
-            let bytes = read_range(Arc::clone(&source), range.start, range.end);
+            // What is small is read here and now: another turn of a thread costs more than to read it.
+            let bytes = if range.end - range.start <= SMALL {
+                let bytes = read_chunk(&source, range.start, range.end)?;
+                stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
+            } else {
+                read_range(Arc::clone(&source), range.start, range.end)
+            };
             let stream = verified(bytes, Some(range.end - range.start), options.digest);
             let stream = stream.map_err(move |error| error.with_operation("get").with_path(&target)).boxed();
             Ok(Download { meta, range, stream, file: whole.then_some(source) })
@@ -281,27 +366,28 @@ impl ArtifactStore for LocalStore {
     }
 }
 
-/// The bytes of a file from `start` to `end`, read by offset.
+/// The bytes of a file from `start` to `end`, read by offset, some of them ahead.
 fn read_range(source: Arc<SourceFile>, start: u64, end: u64) -> ByteStream {
-    let read = |(source, at, end): (Arc<SourceFile>, u64, u64)| async move {
-        if at >= end {
-            return Ok(None);
-        }
-        let wanted = usize::try_from(READ_CHUNK.min(end - at)).unwrap_or(usize::MAX);
-        let file = Arc::clone(&source);
-        let chunk = run_blocking(move |_| {
-            let mut chunk = vec![0; wanted];
-            let read =
-                std::os::unix::fs::FileExt::read_at(file.file(), &mut chunk, at).map_err(Error::from_io)?;
-            chunk.truncate(read);
-            Ok(Bytes::from(chunk))
-        })
-        .await?;
-        // A file that became shorter ends here; the length check of the caller says so.
-        let next = if chunk.is_empty() { end } else { at + chunk.len() as u64 };
-        Ok(Some((chunk, (source, next, end))))
+    let chunks = (start..end).step_by(READ_CHUNK);
+    let read = move |at: u64| {
+        let source = Arc::clone(&source);
+        run_blocking(move |_| read_chunk(&source, at, end))
     };
-    stream::try_unfold((source, start, end), read).boxed()
+    stream::iter(chunks).map(read).buffered(READ_AHEAD).boxed()
+}
+
+/// The chunk at this offset; less if the file has become shorter, which the length check of the caller notices.
+fn read_chunk(source: &SourceFile, at: u64, end: u64) -> Result<Bytes> {
+    let mut chunk = vec![0; usize::try_from(end - at).map_or(READ_CHUNK, |left| left.min(READ_CHUNK))];
+    let mut filled = 0;
+    while filled < chunk.len() {
+        let read = source.file().read_at(&mut chunk[filled..], at + filled as u64).map_err(Error::from_io)?;
+        if read == 0 {
+            chunk.truncate(filled);
+        }
+        filled += read;
+    }
+    Ok(Bytes::from(chunk))
 }
 
 /// A walk through a directory, one directory at a time, in order.

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mlflow_artifacts_core::{ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
 use tokio::time::timeout;
@@ -73,6 +74,10 @@ struct Arriving {
 
 impl Arriving {
     async fn next(&mut self) -> Result<Option<Bytes>> {
+        // Known with the last chunk where the length was announced: the stream's end need not be waited for.
+        if self.body.is_end_stream() {
+            return Ok(None);
+        }
         match timeout(self.patience, self.body.next()).await {
             Ok(None) => Ok(None),
             Ok(Some(Ok(chunk))) => Ok(Some(self.account.charge(chunk).await)),
