@@ -45,10 +45,10 @@ monmaptool --create --fsid "$(sed -n 's/^fsid = //p' "$CEPH_CONF")" \
     --addv a "[v2:127.0.0.1:$monitor_v2,v1:127.0.0.1:$monitor_v1]" "$directory/monmap"
 ceph-mon -i a --mkfs --monmap "$directory/monmap"
 ceph-mon -i a -f &
-timeout 60 ceph osd create
+timeout 240 ceph osd create
 ceph-osd -i 0 --mkfs
 ceph-osd -i 0 -f &
-timeout 60 ceph osd crush add osd.0 1 root=default host=localhost
+timeout 240 ceph osd crush add osd.0 1 root=default host=localhost
 # Before the gateway listens: whoever finds it there finds its user too.
-timeout 90 radosgw-admin user create --uid=tester --display-name=tester --access-key="$key" --secret-key="$secret"
+timeout 240 radosgw-admin user create --uid=tester --display-name=tester --access-key="$key" --secret-key="$secret"
 exec radosgw -n client.rgw.a -f

@@ -4,14 +4,14 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use artifactory_emulator::{Emulator, RepositoryKind};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
-use crate::support::{Scratch, send, wait_until};
+use crate::support::{BINARY, Scratch, send, wait_until};
 
 const ARTIFACTS: &str = "/api/2.0/mlflow-artifacts/artifacts";
 
@@ -26,8 +26,11 @@ impl Serving {
     fn start(scratch: &Scratch, destination: &str, environment: &[(&str, &str)], more: &[&str]) -> Self {
         let arguments = ["serve", "--port", "0", "--artifacts-destination", destination];
         let mut command = scratch.command(&[&arguments, more].concat());
-        command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
+        Self::of(command.envs(environment.iter().copied()))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut errors = BufReader::new(process.stderr.take().unwrap());
         let mut line = String::new();
         errors.read_line(&mut line).unwrap();
@@ -77,6 +80,30 @@ fn it_serves_until_it_is_told_to_stop() {
 }
 
 #[test]
+fn a_body_larger_than_the_disk_is_told_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    scratch.directory("store");
+    // Only the server sees this disk.
+    let script =
+        "mount -t tmpfs -o size=4m none store && exec \"$0\" serve --port 0 --artifacts-destination store";
+    let mut command = Command::new("unshare");
+    let serving =
+        Serving::of(command.args(["--mount", "sh", "-c", script, BINARY]).current_dir(scratch.path(".")));
+    let put = |name: &str, size: usize| {
+        let (status, body) = serving.ask("PUT", &format!("{ARTIFACTS}/1/{name}"), &vec![7; size]);
+        (status, String::from_utf8(body).unwrap())
+    };
+    assert_eq!(put("before", 1 << 20).0, 200);
+    let (status, told) = put("large", 8 << 20);
+    assert!(status == 507 && told.contains("RESOURCE_EXHAUSTED") && told.contains("full"), "{status} {told}");
+    // What had come of it is gone: there is room again.
+    assert_eq!(put("after", 2 << 20).0, 200);
+    let (_, listed) = serving.ask("GET", &format!("{ARTIFACTS}?path=1"), b"");
+    let listed = String::from_utf8(listed).unwrap();
+    assert!(listed.contains("before") && listed.contains("after") && !listed.contains("large"), "{listed}");
+}
+
+#[test]
 fn it_asks_who_it_is() {
     let scratch = Scratch::new();
     scratch.write("passwords", "alice:$2y$04$.MeH6ROQQHQjObw5gAHnSu32dlFfiBoHjJuaDmAYBqi5TNOLpdLwm\n");
@@ -86,7 +113,7 @@ fn it_asks_who_it_is() {
         &scratch,
         "store",
         &variables,
-        &["--basic-auth-file", "passwords", "--host", "0.0.0.0"],
+        &["--basic-auth-file", "passwords", "--host", "0.0.0.0", "--log-level", "ERROR"],
     );
     assert_eq!(serving.ask("PUT", &format!("{ARTIFACTS}/1/a"), b"x").0, 401);
     let target = |path: &str| {
