@@ -658,6 +658,27 @@ fn a_client_that_hangs_up_is_not_answered_for_any_more() {
 }
 
 #[test]
+fn an_upload_that_is_refused_is_not_passed_on_any_further() {
+    let (url, upstream) = by_hand(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno").unwrap();
+        let mut rest = Vec::new();
+        // It ends although the client goes on.
+        stream
+            .read_to_end(&mut rest)
+            .map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true)
+    });
+    let server = before(&url);
+    let mut client = server.connect();
+    client.write_all(b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx").unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    client.write_all(b"xx").unwrap();
+    assert!(upstream.join().unwrap(), "the upload goes on");
+}
+
+#[test]
 fn nothing_is_taken_from_a_client_that_the_upstream_does_not_take() {
     let (told, tell) = std::sync::mpsc::channel::<()>();
     let (url, upstream) = by_hand(move |mut stream| {
