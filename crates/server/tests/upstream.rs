@@ -658,8 +658,28 @@ fn a_client_that_hangs_up_is_not_answered_for_any_more() {
 }
 
 #[test]
+fn an_upload_that_is_refused_is_not_passed_on_any_further() {
+    let (url, upstream) = by_hand(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno").unwrap();
+        let mut rest = Vec::new();
+        // It ends although the client goes on.
+        stream
+            .read_to_end(&mut rest)
+            .map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true)
+    });
+    let server = before(&url);
+    let mut client = server.connect();
+    client.write_all(b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx").unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    client.write_all(b"xx").unwrap();
+    assert!(upstream.join().unwrap(), "the upload goes on");
+}
+
+#[test]
 fn nothing_is_taken_from_a_client_that_the_upstream_does_not_take() {
-    static PIECE: [u8; 1 << 16] = [7; 1 << 16];
     let (told, tell) = std::sync::mpsc::channel::<()>();
     let (url, upstream) = by_hand(move |mut stream| {
         read_head(&mut stream);
@@ -680,18 +700,40 @@ fn nothing_is_taken_from_a_client_that_the_upstream_does_not_take() {
     client.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let head = format!("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", 1 << 30);
     client.write_all(head.as_bytes()).unwrap();
-    let mut sent = 0;
-    while sent < 1 << 30 {
-        match client.write(&PIECE) {
-            Ok(count) => sent += count,
-            Err(_) => break,
-        }
-    }
+    let sent = write_until_stuck(&mut client);
     // What fits into the system's buffers of two connections, and into ours.
     assert!(sent < 64 << 20, "{sent} bytes were taken");
     client.shutdown(Shutdown::Both).unwrap();
     told.send(()).unwrap();
     assert!(upstream.join().unwrap() <= sent);
+}
+
+#[test]
+fn nothing_is_taken_from_the_upstream_that_a_client_does_not_take() {
+    let (url, upstream) = by_hand(|mut stream| {
+        read_head(&mut stream);
+        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n").unwrap();
+        write_until_stuck(&mut stream)
+    });
+    let server = before(&url);
+    let mut client = server.connect();
+    client.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let sent = upstream.join().unwrap();
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+}
+
+/// Answers how much was taken of 1 GiB.
+fn write_until_stuck(stream: &mut TcpStream) -> usize {
+    static PIECE: [u8; 1 << 16] = [7; 1 << 16];
+    let mut sent = 0;
+    while sent < 1 << 30 {
+        match stream.write(&PIECE) {
+            Ok(count) => sent += count,
+            Err(_) => break,
+        }
+    }
+    sent
 }
 
 #[test]
@@ -702,6 +744,12 @@ fn an_upstream_that_does_not_answer_is_told_as_mlflow_tells_errors() {
         read_head(&mut stream);
         stream.write_all(b"SSH-2.0-nonsense\r\n").unwrap();
     });
+    let switching = by_hand(|mut stream| {
+        read_head(&mut stream);
+        let upgrade =
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(upgrade).unwrap();
+    });
     let silent = by_hand(|mut stream| {
         read_head(&mut stream);
         let _ = stream.read(&mut [0]);
@@ -711,6 +759,7 @@ fn an_upstream_that_does_not_answer_is_told_as_mlflow_tells_errors() {
         (unreachable, 503, "TEMPORARILY_UNAVAILABLE"),
         (before(&cut.0), 502, "TEMPORARILY_UNAVAILABLE"),
         (before(&nonsense.0), 502, "TEMPORARILY_UNAVAILABLE"),
+        (before(&switching.0), 502, "TEMPORARILY_UNAVAILABLE"),
         (Running::start(impatient), 504, "DEADLINE_EXCEEDED"),
     ] {
         let answer = server.ask("GET", "/api/2.0/mlflow/runs/get?run_id=r", &[], b"");

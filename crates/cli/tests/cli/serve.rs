@@ -343,6 +343,29 @@ fn a_thousand_connections_do_not_harm_one_another() {
 }
 
 #[test]
+fn what_is_not_about_artifacts_goes_to_the_upstream_while_it_is_there() {
+    let scratch = Scratch::new();
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let mut serving = Serving::start(&scratch, "store", &[("MLFLOW_ARTIFACTS_UPSTREAM", &url)], &[]);
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = upstream.accept().unwrap();
+        let mut head = [0; 4096];
+        let count = stream.read(&mut head).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthere").unwrap();
+        String::from_utf8_lossy(&head[..count]).into_owned()
+    });
+    assert_eq!(serving.ask("GET", "/api/2.0/mlflow/x", b""), (200, b"there".to_vec()));
+    assert!(answering.join().unwrap().starts_with("GET /api/2.0/mlflow/x HTTP/1.1\r\n"));
+    assert_eq!(serving.ask("GET", "/api/2.0/mlflow/y", b"").0, 503);
+    assert_eq!(serving.ask("PUT", &format!("{ARTIFACTS}/a"), b"a").0, 200);
+    let mut line = String::new();
+    serving.errors.read_line(&mut line).unwrap();
+    let expected = " ERROR GET /api/2.0/mlflow/y: the tracking server cannot be reached";
+    assert!(line.contains(expected), "{line}");
+}
+
+#[test]
 fn the_log_says_what_failed_in_one_line() {
     let scratch = Scratch::new();
     let mut serving = Serving::start(&scratch, "store", &[], &[]);

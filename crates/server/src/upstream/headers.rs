@@ -63,8 +63,8 @@ pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Makes of a client's headers those that the tracking server gets.
 ///
 /// `Host` is the tracking server's own: by default MLflow answers to names of its machine and its network alone, and ours may be any. It
-/// writes `Host` into nothing but redirects, which come back as paths ([`inward`]). Nobody but us knows who asked by which name: that is
-/// said anew.
+/// writes `Host` into redirects, which come back as paths ([`inward`]), and into URLs by which it calls itself. Nobody but us knows who asked
+/// by which name: that is said anew.
 pub(crate) fn outward(
     headers: &mut HeaderMap,
     peer: Option<Peer>,

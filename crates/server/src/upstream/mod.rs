@@ -121,6 +121,10 @@ impl Upstream {
         let answer = self.send(Request::from_parts(head, body), moved).await;
         let (mut head, (body, connection)) =
             answer.map_err(|failure| failure.told(&what, moved))?.into_parts();
+        if head.status.is_informational() {
+            log::error!("{what}: the tracking server answers {}, which nobody asked for", head.status);
+            return Err(broken());
+        }
         headers::inward(&mut head.headers, self.authority.as_bytes());
         let body = Passing::of_server(body, self.patience, connection, what);
         Ok(Response::from_parts(head, Body::new(body)))
