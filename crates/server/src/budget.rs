@@ -1,9 +1,11 @@
 //! How much content of uploads is in memory at once, over all connections.
 //!
 //! Some stores hold a part of an upload before they send it. Where many uploads wait with half a part each, none could go on: so one at a
-//! time may go beyond the budget, until it has ended.
+//! time may go beyond the budget, until it holds less than when it began to. Whoever holds something and sends next to nothing, while
+//! others wait, is in their way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,12 +19,19 @@ pub(crate) struct Budget {
     limit: usize,
     bytes: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
+    /// How many uploads wait for room.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
-        let bytes = bytes.clamp(SMALLEST, Semaphore::MAX_PERMITS);
-        Budget { limit: bytes, bytes: Arc::new(Semaphore::new(bytes)), beyond: Arc::new(Semaphore::new(1)) }
+        let limit = bytes.clamp(SMALLEST, Semaphore::MAX_PERMITS);
+        Budget {
+            limit,
+            bytes: Arc::new(Semaphore::new(limit)),
+            beyond: Arc::new(Semaphore::new(1)),
+            waiting: Arc::default(),
+        }
     }
 
     /// How much there may be at once, but for one upload, in bytes.
@@ -37,7 +46,7 @@ impl Budget {
 
     /// What one upload takes of it.
     pub(crate) fn account(&self) -> Account {
-        Account { budget: self.clone(), beyond: None }
+        Account { budget: self.clone(), held: Arc::default(), beyond: None }
     }
 }
 
@@ -45,40 +54,94 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Account {
     budget: Budget,
-    /// This upload is the one that need not wait.
-    beyond: Option<OwnedSemaphorePermit>,
+    /// How many bytes of this upload there are.
+    held: Arc<AtomicUsize>,
+    beyond: Option<Beyond>,
+}
+
+/// This upload is the one that need not wait.
+#[derive(Debug)]
+struct Beyond {
+    _permit: OwnedSemaphorePermit,
+    /// How much it held when it began to be.
+    since: usize,
 }
 
 impl Account {
     /// Waits until there is room for these bytes. They count until the last copy of them is dropped.
     pub(crate) async fn charge(&mut self, bytes: Bytes) -> Bytes {
         let Ok(count) = u32::try_from(bytes.len()) else { return bytes };
+        if self.beyond.as_ref().is_some_and(|beyond| self.held() < beyond.since) {
+            // Its store has got on. Now it is another one's turn.
+            self.beyond = None;
+        }
         if self.beyond.is_some() {
-            return bytes;
+            return self.counted(bytes, None);
         }
         let (room, beyond) = (Arc::clone(&self.budget.bytes), Arc::clone(&self.budget.beyond));
+        if let Ok(permit) = Arc::clone(&room).try_acquire_many_owned(count) {
+            return self.counted(bytes, Some(permit));
+        }
+        let _waiting = Waiting::begin(&self.budget.waiting);
         tokio::select! {
             biased;
-            Ok(permit) = room.acquire_many_owned(count) => Bytes::from_owner(Charged { bytes, _permit: permit }),
+            Ok(permit) = room.acquire_many_owned(count) => self.counted(bytes, Some(permit)),
             Ok(permit) = beyond.acquire_owned() => {
-                self.beyond = Some(permit);
-                bytes
+                self.beyond = Some(Beyond { _permit: permit, since: self.held() });
+                self.counted(bytes, None)
             }
             // The semaphores are never closed.
             else => bytes,
         }
+    }
+
+    /// Whether others wait for what this upload holds.
+    pub(crate) fn is_in_the_way(&self) -> bool {
+        self.budget.waiting.load(Ordering::Relaxed) > 0 && (self.held() > 0 || self.beyond.is_some())
+    }
+
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn counted(&self, bytes: Bytes, permit: Option<OwnedSemaphorePermit>) -> Bytes {
+        self.held.fetch_add(bytes.len(), Ordering::Relaxed);
+        Bytes::from_owner(Charged { bytes, held: Arc::clone(&self.held), _permit: permit })
+    }
+}
+
+/// One that waits for room.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn begin(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Bytes that count.
 struct Charged {
     bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
+    held: Arc<AtomicUsize>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Charged {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -109,7 +172,7 @@ mod tests {
         assert_eq!(now(second.charge(of(1000 * UNIT))).unwrap().len(), 1000 * UNIT);
         assert!(now(third.charge(of(50 * UNIT))).is_none());
         drop(beyond);
-        assert!(now(third.charge(of(50 * UNIT))).is_none(), "it is not over yet");
+        assert!(now(third.charge(of(50 * UNIT))).is_none(), "its turn is not over yet");
         // A copy keeps what it is a copy of.
         let copy = held.slice(..1);
         drop(held);
@@ -120,5 +183,30 @@ mod tests {
         drop(second);
         assert!(now(first.charge(of(60 * UNIT))).is_some());
         drop(room);
+    }
+
+    #[test]
+    fn one_turn_beyond_it_ends_when_the_store_has_got_on() {
+        const HALF: usize = SMALLEST / 2;
+        let budget = Budget::new(SMALLEST);
+        let (mut first, mut second) = (budget.account(), budget.account());
+        let of = |count| Bytes::from(vec![7; count]);
+        let begun = (now(first.charge(of(HALF))).unwrap(), now(second.charge(of(HALF))).unwrap());
+        assert!(!first.is_in_the_way() && !second.is_in_the_way());
+        let more = now(first.charge(of(HALF))).unwrap();
+        let waiting = second.charge(of(HALF));
+        let mut waiting = pin!(waiting);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        assert!(first.is_in_the_way());
+        // A part is sent: what it held when its turn began, and what it took since.
+        drop((begun.0, more));
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+        assert!(!first.is_in_the_way(), "nobody waits");
+        let mut third = budget.account();
+        let rest = now(first.charge(of(HALF)));
+        assert!(rest.is_none_or(|rest| rest.len() == HALF));
+        assert!(now(third.charge(of(HALF))).is_some(), "it is its turn");
+        drop(begun.1);
     }
 }

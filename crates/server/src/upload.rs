@@ -7,12 +7,12 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mlflow_artifacts_core::{ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::access::{Actions, Caller};
 use crate::budget::Account;
@@ -60,16 +60,21 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// What a client sends, as it is taken. A client that goes away or falls silent ends it with an error: then nothing is stored.
 fn content(body: Body, account: Account, patience: Duration) -> ByteStream {
-    let arriving = Arriving { body: body.into_data_stream(), account, patience };
+    let arriving = Arriving { body: body.into_data_stream(), account, patience, pace: Pace::begin() };
     let next = async |mut arriving: Arriving| Ok(arriving.next().await?.map(|chunk| (chunk, arriving)));
     stream::try_unfold(arriving, next).boxed()
 }
+
+/// What comes in smaller pieces is put together, as long as more follows at once: every piece costs more memory than its bytes.
+const SMALL: usize = 16 << 10;
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// The body of a request under way.
 struct Arriving {
     body: BodyDataStream,
     account: Account,
     patience: Duration,
+    pace: Pace,
 }
 
 impl Arriving {
@@ -78,15 +83,91 @@ impl Arriving {
         if self.body.is_end_stream() {
             return Ok(None);
         }
-        match timeout(self.patience, self.body.next()).await {
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(chunk))) => Ok(Some(self.account.charge(chunk).await)),
-            Ok(Some(Err(error))) => {
-                let gone = "the client went away before it had sent everything";
-                Err(Error::new(ErrorKind::Cancelled, gone).with_source(error))
-            }
-            Err(_) => Err(Error::new(ErrorKind::Cancelled, "the client has fallen silent")),
+        let Some(mut chunk) = self.receive().await? else { return Ok(None) };
+        if chunk.len() < SMALL && !self.body.is_end_stream() {
+            chunk = self.gather(chunk).await?;
         }
+        let waiting = Instant::now();
+        let charged = self.account.charge(chunk).await;
+        // To wait for room is not the client's fault.
+        self.pace.begin += waiting.elapsed();
+        Ok(Some(charged))
+    }
+
+    /// The next piece, unless none comes, or so little that others should not have to wait for it.
+    async fn receive(&mut self) -> Result<Option<Bytes>> {
+        let end = Instant::now() + self.patience;
+        loop {
+            let look = end.min(self.pace.end());
+            match timeout_at(look, self.body.next()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(chunk))) => {
+                    self.pace.note(chunk.len());
+                    return Ok(Some(chunk));
+                }
+                Ok(Some(Err(error))) => {
+                    let gone = "the client went away before it had sent everything";
+                    return Err(Error::new(ErrorKind::Cancelled, gone).with_source(error));
+                }
+                Err(_) if look == end => {
+                    return Err(Error::new(ErrorKind::Cancelled, "the client has fallen silent"));
+                }
+                Err(_) => self.check_pace()?,
+            }
+        }
+    }
+
+    /// Adds to a small piece what follows at once.
+    async fn gather(&mut self, first: Bytes) -> Result<Bytes> {
+        let mut gathered = BytesMut::with_capacity(SMALL);
+        gathered.extend_from_slice(&first);
+        let end = Instant::now() + AT_ONCE;
+        while gathered.len() < SMALL && !self.body.is_end_stream() {
+            match timeout_at(end, self.receive()).await {
+                Ok(Ok(Some(chunk))) => gathered.extend_from_slice(&chunk),
+                Ok(Ok(None)) | Err(_) => break,
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+        Ok(gathered.freeze())
+    }
+
+    fn check_pace(&mut self) -> Result<()> {
+        let is_slow = self.pace.is_slow();
+        self.pace = Pace::begin();
+        if is_slow && self.account.is_in_the_way() {
+            let message = "others wait for the memory that this upload holds, and it comes too slowly";
+            return Err(Error::new(ErrorKind::Cancelled, message));
+        }
+        Ok(())
+    }
+}
+
+/// How much has to come in how long while others wait: a part of 8 MiB in some two minutes.
+const WINDOW: Duration = Duration::from_secs(10);
+const LEAST: usize = 640 << 10;
+
+/// How fast something comes.
+struct Pace {
+    begin: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    fn begin() -> Self {
+        Pace { begin: Instant::now(), bytes: 0 }
+    }
+
+    fn note(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    fn end(&self) -> Instant {
+        self.begin + WINDOW
+    }
+
+    fn is_slow(&self) -> bool {
+        self.bytes < LEAST
     }
 }
 

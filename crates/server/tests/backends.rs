@@ -5,14 +5,15 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{ARTIFACTS, Answer, Running, eventually};
+use common::{ARTIFACTS, Answer, Running, eventually, s3_store};
 use mlflow_artifacts_core::{EnvSource, Registry, SharedStore, StoreConfig};
 use mlflow_artifacts_server::ServerOptions;
 use mlflow_artifacts_testkit::bodies::random_bytes;
-use test_servers::OpenSsh;
+use test_servers::{OpenSsh, S3s};
 
 fn over(ssh: &OpenSsh) -> Running {
     Running::with(ServerOptions::default(), |_| store(ssh))
@@ -129,4 +130,84 @@ fn a_download_during_which_the_backend_is_started_again_is_whole_or_breaks_off()
         }
         eventually("the backend answers again", || server.get("1/model").body == content);
     }
+}
+
+/// Begins an upload that sends 7 MiB of 64 at once, and a byte a second after it, until it is answered or all is over.
+fn trickle(server: &Running, path: &str, is_over: &AtomicBool) -> Answer {
+    let (announced, at_once) = (64 << 20, 7 << 20);
+    let mut stream = server.connect();
+    let head =
+        format!("PUT {ARTIFACTS}/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {announced}\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), &vec![7; at_once]].concat()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    while !is_over.load(Ordering::Relaxed) {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+            // It may have been given up by now.
+            Err(_) => drop(stream.write_all(b"7")),
+        }
+        if answer.ends_with(b"}") {
+            break;
+        }
+    }
+    Answer::parse(&answer)
+}
+
+#[test]
+fn those_who_hold_half_a_part_and_send_no_more_do_not_keep_others_out() {
+    let storage = S3s::start(&["bucket"]);
+    let options = ServerOptions { upload_memory: 8 << 20, ..ServerOptions::default() };
+    let server = Running::with(options, |_| s3_store(storage.url(), storage.keys()));
+    let content = random_bytes(5, 24 << 20);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let slow: Vec<_> = (0..2)
+            .map(|number| {
+                let (server, is_over) = (&server, &is_over);
+                scope.spawn(move || trickle(server, &format!("slow/{number}"), is_over))
+            })
+            .collect();
+        sleep(Duration::from_secs(1));
+        let fast: Vec<_> = (0..4)
+            .map(|number| {
+                let (server, content) = (&server, &content);
+                scope.spawn(move || server.put(&format!("fast/{number}"), content).status)
+            })
+            .collect();
+        let stored: Vec<u16> = fast.into_iter().map(|put| put.join().unwrap()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(stored, [200; 4]);
+        // Some of them were in the way.
+        let given_up =
+            slow.into_iter().map(|slow| slow.join().unwrap()).filter(|answer| answer.status == 408);
+        assert!(given_up.count() > 0);
+    });
+    for number in 0..4 {
+        assert!(server.get(&format!("fast/{number}")).body == content, "{number}");
+    }
+    let slow = || server.ask("GET", &format!("{ARTIFACTS}?path=slow"), &[], b"").json();
+    eventually("nothing is left of them", || slow() == serde_json::json!({}));
+}
+
+#[test]
+fn pieces_of_one_byte_are_put_together() {
+    let storage = S3s::start(&["bucket"]);
+    let server = Running::with(ServerOptions::default(), |_| s3_store(storage.url(), storage.keys()));
+    let mut stream = server.connect();
+    stream.set_nodelay(true).unwrap();
+    let content = random_bytes(6, 2000);
+    let head = format!(
+        "PUT {ARTIFACTS}/1/pieces HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    for byte in &content[..] {
+        stream.write_all(&[b"1\r\n", &[*byte][..], b"\r\n"].concat()).unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(Answer::parse(&answer).status, 200);
+    assert!(server.get("1/pieces").body == content);
 }
