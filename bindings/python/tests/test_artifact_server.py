@@ -1,7 +1,9 @@
 """MLflow's own client beside our artifact server, `mlflow-artifacts serve`, over a store of each kind."""
 
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -124,3 +126,42 @@ def test_our_own_client_reads_and_writes_there(store_uri, monkeypatch):
         url = f"artifacts+{server.url}/api/2.0/mlflow-artifacts/artifacts/1/run/artifacts/plain.txt"
         with fsspec.open(url) as file:
             assert file.read() == b"plain.txt"
+
+
+def test_a_client_shows_who_it_is(tree, tmp_path, monkeypatch):
+    files = {
+        # As `htpasswd -nbB -C 4 alice wonderland` writes it.
+        "--basic-auth-file": "alice:$2y$04$.MeH6ROQQHQjObw5gAHnSu32dlFfiBoHjJuaDmAYBqi5TNOLpdLwm\n",
+        "--token-file": f"ci:sha256:{hashlib.sha256(b'token').hexdigest()}\n",
+        "--access-rules": "alice 1 read,write,delete\nci 1 read\n",
+    }
+    arguments = []
+    for flag, text in files.items():
+        path = tmp_path / flag.strip("-")
+        path.write_text(text)
+        arguments += [flag, str(path)]
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with ArtifactServer(str(tmp_path / "store"), *arguments) as server:
+        artifacts, others = repository(server), repository(server, "2/run/artifacts")
+        with pytest.raises(Exception, match="401"):
+            artifacts.log_artifacts(str(tree))
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "alice")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wonderland")
+        artifacts.log_artifacts(str(tree))
+        assert [found.path for found in artifacts.list_artifacts()] == ["0", "1", "2", "3"]
+        artifacts.delete_artifacts("3")
+        for forbidden in (lambda: others.log_artifacts(str(tree)), others.list_artifacts, others.delete_artifacts):
+            with pytest.raises(Exception, match="403"):
+                forbidden()
+        monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+        monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token")
+        back = tmp_path / "back"
+        back.mkdir()
+        artifacts.download_artifacts("", str(back))
+        shutil.rmtree(tree / "3")
+        assert content(back) == content(tree)
+        for forbidden in (lambda: artifacts.log_artifacts(str(tree)), artifacts.delete_artifacts):
+            with pytest.raises(Exception, match="403"):
+                forbidden()
+    assert not (tmp_path / "store/2").exists()
