@@ -127,13 +127,19 @@ impl LocalStore {
         mut stream: ByteStream,
         options: PutOptions,
     ) -> Result<PutOutcome> {
-        let mut target = Target::New(path.clone(), options);
         let mut batch = Batch::default();
+        batch.gather(&mut stream).await;
+        let mut target = Target::New(path.clone(), options);
+        if batch.end.is_none() {
+            // Not while more is waited for: whoever gives up then must find all that is to be removed.
+            let begin = move |root: &Root, _: &CancellationToken| target.begin(root).map(Target::Begun);
+            target = self.run(operation, path, begin).await?;
+        }
         loop {
-            batch.gather(&mut stream).await;
+            let is_last = batch.end.is_some();
             let step = move |root: &Root, token: &CancellationToken| {
                 // An error of the stream drops the file here, where that may block.
-                let is_last = batch.end.transpose()?.is_some();
+                batch.end.transpose()?;
                 let mut write = target.begin(root)?;
                 batch.chunks.iter().try_for_each(|chunk| write.bytes(chunk, token))?;
                 if is_last {
@@ -144,7 +150,7 @@ impl LocalStore {
             let mut next = Batch::default();
             let mut written = pin!(self.run(operation, path, step));
             let step = loop {
-                if next.is_full() {
+                if is_last || next.is_full() {
                     break written.await?;
                 }
                 match future::select(written.as_mut(), stream.try_next()).await {
@@ -156,11 +162,12 @@ impl LocalStore {
                 ControlFlow::Continue(write) => (target, batch) = (Target::Begun(write), next),
                 ControlFlow::Break(outcome) => return Ok(outcome),
             }
+            batch.gather(&mut stream).await;
         }
     }
 }
 
-/// Where a stream goes: its file is begun when the first of it is there.
+/// Where a stream goes. The file of a short one is begun together with writing it.
 enum Target {
     New(ArtifactPath, PutOptions),
     Begun(Box<Write>),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::TryStreamExt as _;
@@ -14,10 +14,13 @@ use crate::routes::Shared;
 use crate::security::text;
 
 /// `GET /health`: that this process serves. With `?detail` whether its store can be reached, too.
-pub(crate) async fn health(State(server): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let wants_detail = query.is_some_and(|query| query.split('&').any(|name| name.starts_with("detail")));
-    if !wants_detail {
+pub(crate) async fn health(State(server): State<Arc<Shared>>, request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    if !query.split('&').any(|name| name.starts_with("detail")) {
         return text(StatusCode::OK, "OK");
+    }
+    if let Err(refusal) = server.options.access.admit(&request.into_parts().0).await {
+        return refusal.into_response();
     }
     let scheme = &server.store.info().scheme;
     // Not every store is asked whether its root is there; what stands in it, every one.

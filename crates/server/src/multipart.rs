@@ -20,7 +20,8 @@ use crate::download::stat_file;
 use crate::path::Requested;
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::routes::{Shared, after};
-use crate::upload::whole;
+use crate::upload::{check_coding, whole};
+use http_body::Body as _;
 
 /// How long a client has for its parts.
 const PARTS_EXPIRE: Duration = Duration::from_hours(1);
@@ -30,6 +31,9 @@ const SMALL_MESSAGE: usize = 64 << 10;
 
 /// The largest that does: ten thousand parts, each with the URL that it was put to.
 const LARGEST_MESSAGE: usize = 32 << 20;
+
+/// How many fields are understood: each takes more memory than its bytes. Fifty thousand parts of three fields have fewer.
+const MOST_FIELDS: usize = 1 << 18;
 
 /// The beginning of it is what older clients look for.
 const NO_UPLOAD: &str = "Multipart upload is not supported for the current artifact repository";
@@ -93,29 +97,33 @@ pub(crate) async fn complete(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
-    // They take much memory: a few at a time.
-    let _turn = server.large_messages.acquire().await;
+    // Large ones take much memory: a few at a time.
+    let is_small = request.body().size_hint().upper().is_some_and(|size| size <= SMALL_MESSAGE as u64);
+    let turn = if is_small { None } else { server.large_messages.acquire().await.ok() };
     let (path, message) = read(&server, &caller, request, "/mpu/complete/", LARGEST_MESSAGE).await?;
     let parts = message.get("parts").and_then(Value::as_array).filter(|parts| !parts.is_empty());
     let parts = parts.ok_or_else(|| missing("parts"))?;
-    let upload = resume(&server, &path, &message).await?;
-    let size = upload.part_size();
-    let mut receipts: Vec<_> =
-        parts.iter().map(|part| receipt(part, size)).collect::<Result<_, Refusal>>()?;
+    let mut receipts: Vec<_> = parts.iter().map(receipt).collect::<Result<_, Refusal>>()?;
+    let token = token(&message)?;
+    drop((message, turn));
+    let upload = resume(&server, &path, &token).await?;
+    for receipt in &mut receipts {
+        receipt.size = upload.part_size();
+    }
     receipts.sort_by_key(|receipt| receipt.number);
     upload.complete(receipts).await?;
     Ok(answer(&json!({})))
 }
 
-/// What a client says of a part. It does not tell the size, which the store knows by the etag.
-fn receipt(part: &Value, size: u64) -> Result<PartReceipt, Refusal> {
+/// What a client says of a part. It does not tell the size, which the store knows by the etag: each gets that of the upload's parts.
+fn receipt(part: &Value) -> Result<PartReceipt, Refusal> {
     let number = number(part.get("part_number").unwrap_or(&Value::Null), "part_number")?;
     let text = |name| part.get(name).and_then(Value::as_str).unwrap_or_default();
     // Azure does not answer what it calls a block: that is in the URL.
     let block = Url::parse(text("url")).ok().and_then(|url| {
         url.query_pairs().find(|(name, _)| name == "blockid").map(|(_, block)| block.into_owned())
     });
-    Ok(PartReceipt { number, size, etag: block.unwrap_or_else(|| text("etag").to_owned()) })
+    Ok(PartReceipt { number, size: 0, etag: block.unwrap_or_else(|| text("etag").to_owned()) })
 }
 
 /// `POST /mlflow-artifacts/mpu/abort/<directory>`
@@ -125,7 +133,7 @@ pub(crate) async fn abort(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (path, message) = read(&server, &caller, request, "/mpu/abort/", SMALL_MESSAGE).await?;
-    resume(&server, &path, &message).await?.abort().await?;
+    resume(&server, &path, &token(&message)?).await?.abort().await?;
     Ok(answer(&json!({})))
 }
 
@@ -175,6 +183,7 @@ async fn read(
     limit: usize,
 ) -> Result<(ArtifactPath, Map<String, Value>), Refusal> {
     let (head, body) = request.into_parts();
+    check_coding(&head.headers)?;
     let directory = Requested::of_url(after(head.uri.path(), route))?;
     let message = message(body, limit).await?;
     let name = message.get("path").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -191,6 +200,9 @@ async fn read(
 /// The fields of a JSON object. Where there is none, none of them is there.
 async fn message(body: Body, limit: usize) -> Result<Map<String, Value>, Refusal> {
     let bytes = whole(body, limit).await?;
+    if bytes.iter().filter(|byte| b",[{".contains(byte)).count() > MOST_FIELDS {
+        return Err(Refusal::invalid("the message has more fields than an upload can have parts"));
+    }
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(message)) => Ok(message),
         _ => Ok(Map::new()),
@@ -205,13 +217,17 @@ fn file_name(path: &str) -> &str {
     path.rsplit(separators).next().unwrap_or_default()
 }
 
+fn token(message: &Map<String, Value>) -> Result<UploadToken, Refusal> {
+    let id = message.get("upload_id").and_then(Value::as_str).ok_or_else(|| missing("upload_id"))?;
+    Ok(UploadToken::new(id))
+}
+
 async fn resume(
     server: &Shared,
     path: &ArtifactPath,
-    message: &Map<String, Value>,
+    token: &UploadToken,
 ) -> Result<Box<dyn Upload>, Refusal> {
-    let id = message.get("upload_id").and_then(Value::as_str).ok_or_else(|| missing("upload_id"))?;
-    let upload = server.store.resume_upload(&UploadToken::new(id)).await?;
+    let upload = server.store.resume_upload(token).await?;
     // A token is the client's word.
     let is_plausible = server.store.limits().parts.is_some_and(|parts| upload.part_size() <= parts.max_size);
     if upload.path() != path || !is_plausible {
@@ -258,17 +274,17 @@ mod tests {
     #[test]
     fn a_part_is_known_by_its_etag_or_by_the_block_in_its_url() {
         let part = json!({"part_number": 2, "etag": "\"e\"", "url": "https://h/b?partNumber=2"});
-        let expected = PartReceipt { number: 2, size: 9, etag: "\"e\"".to_owned() };
-        assert_eq!(receipt(&part, 9).unwrap(), expected);
+        let expected = PartReceipt { number: 2, size: 0, etag: "\"e\"".to_owned() };
+        assert_eq!(receipt(&part).unwrap(), expected);
         let block = json!({"part_number": "1", "etag": "x", "url": "https://h/b?blockid=bWw%3D&sig=s"});
-        assert_eq!(receipt(&block, 9).unwrap().etag, "bWw=");
+        assert_eq!(receipt(&block).unwrap().etag, "bWw=");
         for part in [
             json!({}),
             json!({"part_number": -1}),
             json!({"part_number": 1.5}),
             json!({"part_number": 1_u64 << 33}),
         ] {
-            assert!(receipt(&part, 9).is_err(), "{part}");
+            assert!(receipt(&part).is_err(), "{part}");
         }
     }
 }

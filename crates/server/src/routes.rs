@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{HeaderValue, SERVER};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn_with_state, map_request, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -85,7 +85,10 @@ impl Shared {
     }
 
     /// Whether a request is answered before it is known who asks: what load balancers and clients need first, and what costs nothing.
-    pub(crate) fn is_for_everybody(&self, uri: &Uri) -> bool {
+    pub(crate) fn is_for_everybody(&self, method: &Method, uri: &Uri) -> bool {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return false;
+        }
         let path = uri.path().strip_prefix(&self.options.static_prefix).unwrap_or_default();
         matches!(path, "/health" | "/version") && uri.query().is_none()
             || TWINS.iter().any(|twin| path.strip_prefix(twin) == Some(SERVER_INFO))

@@ -15,6 +15,7 @@ use mlflow_artifacts_core::{Error, ErrorKind, Result, SharedStore};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -130,12 +131,13 @@ impl Server {
     /// Serves until `stop` is ready, then lets requests under way end, for a while. Those that do not are given up, and stores have two
     /// seconds more to clean up after them.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let room = Arc::new(Semaphore::new(self.options.max_connections));
+        let room = Arc::new(Semaphore::new(self.options.max_connections.min(Semaphore::MAX_PERMITS)));
         let watching = GracefulShutdown::new();
         let mut open = Connections {
             service: TowerToHyperService::new(self.router),
             observer: Arc::new(self.observer),
             header_timeout: self.options.header_timeout,
+            patience: self.options.body_timeout,
             tls: self.tls,
             tasks: JoinSet::new(),
         };
@@ -173,6 +175,8 @@ struct Connections {
     service: TowerToHyperService<Router>,
     observer: Arc<Observer>,
     header_timeout: Duration,
+    /// How long what is sent may be left unread.
+    patience: Duration,
     tls: Option<Acceptor>,
     tasks: JoinSet<()>,
 }
@@ -187,6 +191,8 @@ impl Connections {
     ) {
         // Answers must not wait for a delayed acknowledgement. It fails only for a connection that is gone.
         let _ = stream.set_nodelay(true);
+        // A client that does not read what it is sent is not waited for any longer than one that sends nothing (tcp(7)).
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience));
         let (timeout, tls) = (self.header_timeout, self.tls.clone());
         let peer = Peer { address, is_encrypted: tls.is_some() };
         let service = Observed { router: self.service.clone(), observer: Arc::clone(&self.observer), peer };

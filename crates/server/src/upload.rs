@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_LENGTH;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http_body::Body as _;
@@ -41,6 +41,7 @@ pub(crate) async fn store(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(), Refusal> {
+    check_coding(headers)?;
     let length = length(headers);
     let limit = server.store.limits().max_size;
     if length.zip(limit).is_some_and(|(length, limit)| length > limit) {
@@ -51,6 +52,17 @@ pub(crate) async fn store(
     let stream = content(body, server.budget.account(), server.options.body_timeout);
     server.store.put(&path, PutBody::Stream { stream, length }, PutOptions::default()).await?;
     Ok(())
+}
+
+/// Refuses a body that is encoded on its way: it would be passed on as if it were content. A `Content-Length` beside a `Transfer-Encoding`
+/// is gone already: hyper goes by the latter alone (RFC 9112, section 6.3), and what is passed on is framed anew.
+pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_none_or(is_chunked) && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::NotImplemented, "no Transfer-Encoding but chunked is understood"))
 }
 
 /// How long the body will be, if the client says so.
@@ -88,7 +100,10 @@ impl Arriving {
             chunk = self.gather(chunk).await?;
         }
         let waiting = Instant::now();
-        let charged = self.account.charge(chunk).await;
+        let charged = timeout(self.patience, self.account.charge(chunk)).await;
+        let charged = charged.map_err(|_| {
+            Error::new(ErrorKind::Unavailable, "other uploads took all of the memory for too long")
+        })?;
         // To wait for room is not the client's fault.
         self.pace.begin += waiting.elapsed();
         Ok(Some(charged))
@@ -187,5 +202,33 @@ pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {
             Err(Refusal::invalid(message).with_status(StatusCode::PAYLOAD_TOO_LARGE))
         }
         Err(_) => Err(Refusal::invalid("the body did not arrive whole")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn bodies_are_taken_that_are_encoded_by_nobody() {
+        for refused in [
+            &[("transfer-encoding", "gzip, chunked")][..],
+            &[("transfer-encoding", "gzip")],
+            &[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        ] {
+            assert!(check_coding(&headers(refused)).is_err(), "{refused:?}");
+        }
+        for taken in [&[][..], &[("content-length", "3")], &[("transfer-encoding", "Chunked")]] {
+            assert!(check_coding(&headers(taken)).is_ok(), "{taken:?}");
+        }
     }
 }

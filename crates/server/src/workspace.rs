@@ -1,14 +1,14 @@
 //! Workspaces: each has a part of the store of its own (`mlflow/server/handlers.py`, `_get_workspace_scoped_repo_path_if_enabled`).
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use mlflow_artifacts_core::ArtifactPath;
 
 use crate::refusal::{Code, Refusal};
 
-const HEADER: &str = "X-MLFLOW-WORKSPACE";
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-mlflow-workspace");
 
 /// Whose artifacts stand at the root, as before there were workspaces.
-const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 /// Below it are those of all others.
 const FOLDER: &str = "workspaces";
@@ -18,7 +18,7 @@ const RESERVED: [&str; 4] = [FOLDER, "api", "ajax-api", "static-files"];
 
 /// The workspace that a request is about; `None` where there are none.
 pub(crate) fn of_request(is_enabled: bool, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let name = match headers.get(HEADER).map(|value| value.to_str()) {
+    let name = match headers.get(&HEADER).map(|value| value.to_str()) {
         None => "",
         Some(Ok(name)) => name.trim(),
         Some(Err(_)) => return Err(Refusal::invalid("the name of the workspace is not ASCII")),
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn headers(name: &str) -> HeaderMap {
-        [(HEADER.parse().unwrap(), name.parse().unwrap())].into_iter().collect()
+        [(HEADER, name.parse().unwrap())].into_iter().collect()
     }
 
     #[test]

@@ -286,6 +286,11 @@ fn nginx_decides_by_its_users_and_its_map() {
     for (_, method, target, body) in REQUESTS {
         assert_eq!(ask(&server, (method, &target.replace("{path}", "1"), body), &[wrong]).status, 401);
     }
+    assert_eq!(ask(&server, ("GET", "/health?detail", b""), &[wrong]).status, 401);
+    assert_eq!(
+        ask(&server, ("GET", &format!("{ARTIFACTS}/1/a"), b""), &[ALICE]).header("cache-control"),
+        Some("private, no-cache")
+    );
     assert_eq!(ask(&server, ("GET", ARTIFACTS, b""), &[]).status, 401);
 }
 
@@ -417,8 +422,9 @@ fn a_role_in_gitlab_says_what_may_be_done() {
         }
     }
     // One question for each project and way to show a token, whatever is to be done.
-    assert_eq!(gitlab.asked().len(), 7);
+    assert_eq!(gitlab.asked().len(), 8);
     let unknown = "Authorization: Bearer other";
+    assert_eq!(ask(&server, ("GET", ARTIFACTS, b""), &[unknown]).status, 401);
     assert_eq!(ask(&server, ("GET", &format!("{ARTIFACTS}/1/a"), b""), &[unknown]).status, 401);
     assert_eq!(server.get("1/a").status, 401);
 }
@@ -460,6 +466,25 @@ fn what_is_passed_on_is_asked_about_as_well() {
     assert_eq!(ask(&server, search, &[BOB, "X-Forwarded-User: alice"]).status, 200);
     let asked = tracking.asked().pop().unwrap();
     assert_eq!((asked.header("x-forwarded-user"), asked.header("authorization")), (Some("bob"), None));
+    // What a client makes of the headers does not change that.
+    assert_eq!(
+        ask(&server, search, &[BOB, "Connection: X-Forwarded-User", "X_Forwarded_User: alice"]).status,
+        200
+    );
+    let asked = tracking.asked().pop().unwrap();
+    assert_eq!(asked.header("x-forwarded-user"), Some("bob"));
+    assert!(!asked.head.to_lowercase().contains("x_forwarded"), "{}", asked.head);
+    // Strangers are told the version, and nothing that they send goes on.
+    let before = tracking.asked().len();
+    for target in ["/version", "/api/3.0/mlflow/server-info"] {
+        assert_eq!(server.ask("POST", target, &[], b"much").status, 401, "{target}");
+    }
+    assert_eq!(tracking.asked().len(), before);
+    let forged = ["X-Forwarded-User: alice", "Authorization: Basic eDp5", "Content-Length: 4"];
+    assert_eq!(server.ask("GET", "/version", &forged, b"").status, 200);
+    let asked = tracking.asked().pop().unwrap();
+    assert_eq!((asked.header("x-forwarded-user"), asked.header("authorization")), (None, None));
+    assert_eq!(asked.body, b"");
     // Another server is asked about each request, and the tracking server sees who asks as it does.
     let decides = Scripted::start(|asked| {
         let is_allowed = asked.header("authorization") == Some("Bearer t")
@@ -480,8 +505,16 @@ fn what_is_passed_on_is_asked_about_as_well() {
         403
     );
     assert_eq!(tracking.asked().len(), before);
-    assert_eq!(ask(&server, search, &["Authorization: Bearer t"]).status, 200);
-    assert_eq!(tracking.asked().pop().unwrap().header("authorization"), Some("Bearer t"));
+    assert_eq!(ask(&server, ("GET", "/get-artifact?run_id=1&path=x", b""), &[]).status, 403);
+    assert_eq!(ask(&server, ("GET", "/health?detail", b""), &[]).status, 403);
+    assert_eq!(tracking.asked().len(), before);
+    let known = ["Authorization: Bearer t", "X-Forwarded-User: alice", "X-MLFLOW-WORKSPACE: team"];
+    assert_eq!(ask(&server, search, &known).status, 200);
+    let asked = tracking.asked().pop().unwrap();
+    assert_eq!((asked.header("authorization"), asked.header("x-forwarded-user")), (Some("Bearer t"), None));
+    assert_eq!(decides.asked().pop().unwrap().header("x-mlflow-workspace"), Some("team"));
+    assert_eq!(ask(&server, search, &known[..1]).status, 200);
+    assert_eq!(decides.asked().pop().unwrap().header("x-mlflow-workspace"), None, "it is another question");
     // GitLab knows nothing of the tracking server's requests.
     let options = ServerOptions { access: authority(Flavour::GitLab(Projects::default())), ..upstream() };
     let store = Arc::new(mlflow_artifacts_core::MemoryStore::new());
@@ -507,6 +540,22 @@ fn where_a_runs_artifacts_are_is_no_way_around_the_rules() {
     assert_eq!((of_run("mine", ALICE), of_run("other", ALICE)), ((200, 200), (403, 403)));
     // What leads to something that may be read is listed, as far as it does.
     assert_eq!((of_run("mine", BOB), of_run("other", BOB)), ((403, 403), (403, 200)));
+    // Nor are other spellings, or a run that is named elsewhere than where it is looked for.
+    let asked = tracking.asked().len();
+    for target in [
+        "/get%2Dartifact?run_id=other&path=a",
+        "/get-artifac%74?run_id=other&path=a",
+        "/api/2.0/mlflow/artifacts%2Flist?run_id=other",
+        "/ajax-api/2.0/mlflow/upload%2Dartifact?run_uuid=other&path=a",
+    ] {
+        assert_eq!(ask(&server, ("GET", target, b""), &[ALICE]).status, 404, "{target}");
+    }
+    let named = ("GET", "/api/2.0/mlflow/artifacts/list", &br#"{"run_id": "other"}"#[..]);
+    assert_eq!(
+        ask(&server, named, &[ALICE, "Content-Type: application/json", "Content-Length: 19"]).status,
+        400
+    );
+    assert_eq!(tracking.asked().len(), asked);
     let put = |run: &str, who: &str| {
         let target = format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=new");
         ask(&server, ("POST", &target, b"new"), &[who]).status

@@ -1,23 +1,28 @@
 //! Users with passwords and tokens, in files.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue};
 use mlflow_artifacts_core::{Result, Secret};
 use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::rules::Rules;
 use super::watched::{Watched, lines};
 use super::{BASIC, BEARER, Credentials, credentials, unauthenticated};
 use crate::refusal::{Code, Refusal};
 
-/// How long a password that was right is not computed again, and how many are remembered.
-const REMEMBERED: Duration = Duration::from_mins(5);
+/// How long a password that was right and is not used is not computed again, how many are remembered, and how long one may wait until it
+/// is computed.
+const REMEMBERED: Duration = Duration::from_hours(12);
+const LONGEST_QUEUE: Duration = Duration::from_secs(15);
 const MOST_REMEMBERED: u64 = 10_000;
 
 /// Each more doubles the time: 16 is some four seconds.
@@ -27,11 +32,18 @@ const HIGHEST_COST: u32 = 16;
 const NOBODY: &str = "$2y$10$9uuoTWYAJ6Uejf1xIyrih.ZXP9H30IEQSmrC3HhOQc9kKxzgL54DO";
 
 /// Users with passwords and tokens, and what each may do.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Accounts {
     passwords: Option<Passwords>,
     tokens: Option<Watched<Tokens>>,
     rules: Option<Watched<Rules>>,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the hashes: short passwords could be found by them.
+        f.debug_struct("Accounts").finish_non_exhaustive()
+    }
 }
 
 impl Accounts {
@@ -40,7 +52,7 @@ impl Accounts {
         Accounts::default()
     }
 
-    /// Users of `Basic`: a line `user:hash` each, as `htpasswd -B` writes it (bcrypt). A change of the file counts within seconds, and
+    /// Users of `Basic`: a line `user:hash` each, as `htpasswd -B` writes it (bcrypt), for passwords of at most 71 bytes. A change of the file counts within seconds, and
     /// so it is for the others.
     ///
     /// This and the others fail with [`InvalidConfig`](mlflow_artifacts_core::ErrorKind::InvalidConfig) if the file cannot be read or
@@ -90,41 +102,49 @@ impl Accounts {
 type Hashes = HashMap<String, String>;
 
 /// Users with passwords.
-#[derive(Debug)]
 struct Passwords {
     hashes: Watched<Hashes>,
     /// Digests of what was right, with a random beginning: neither passwords nor what they could be guessed by.
     right: Cache<[u8; 32], ()>,
     salt: [u8; 16],
     /// Whoever guesses must not take all of the machine.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Passwords {
     fn new(hashes: Watched<Hashes>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let right = Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(REMEMBERED).build();
-        Passwords { hashes, right, salt: rand::random(), turns: Semaphore::new(cores.div_ceil(2)) }
+        let right = Cache::builder().max_capacity(MOST_REMEMBERED).time_to_idle(REMEMBERED).build();
+        Passwords { hashes, right, salt: rand::random(), turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
     }
 
     async fn check(&self, user: &str, password: &Secret) -> Result<bool, Refusal> {
-        let hash = self.hashes.current().get(user).cloned();
-        let is_known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
+        let hashes = self.hashes.current();
+        let is_known = hashes.contains_key(user);
+        // A user who is not known takes as long as the one who takes longest.
+        let costliest = || hashes.values().max_by_key(|hash| hash.get(4..6));
+        let hash = hashes.get(user).or_else(costliest).map_or_else(|| NOBODY.to_owned(), Clone::clone);
         let digest = Sha256::new()
             .chain_update(self.salt)
             .chain_update(&hash)
             .chain_update(password.expose())
             .finalize()
             .into();
-        if is_known && self.right.contains_key(&digest) {
+        if is_known && self.right.get(&digest).await.is_some() {
             return Ok(true);
         }
-        // It takes a twentieth of a second and more: not on a thread that serves others. The semaphore is never closed.
-        let _turn = self.turns.acquire().await.ok();
+        let turn = timeout(LONGEST_QUEUE, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| {
+            Refusal::new(Code::TemporarilyUnavailable, "too many passwords are being looked at")
+                .with_header(RETRY_AFTER, HeaderValue::from_static("15"))
+        })?;
         let password = password.clone();
+        // It takes a twentieth of a second and more: not on a thread that serves others. A client that goes away does not end it, and so
+        // not the turn either.
         let verified = tokio::task::spawn_blocking(move || {
-            bcrypt::non_truncating_verify(password.expose(), &hash).unwrap_or(false)
+            let is_right = bcrypt::non_truncating_verify(password.expose(), &hash).unwrap_or(false);
+            drop(turn);
+            is_right
         });
         let is_right =
             verified.await.map_err(|_| Refusal::new(Code::InternalError, "the server is stopping"))?;
@@ -156,7 +176,6 @@ fn user_with_hash(line: &str) -> Result<(String, String), &'static str> {
 }
 
 /// Names by the digests of their tokens.
-#[derive(Debug)]
 struct Tokens(HashMap<[u8; 32], Arc<str>>);
 
 impl Tokens {

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::watched::{Watched, lines};
 use super::{Actions, BASIC, BEARER, Credentials, credentials, unauthenticated};
 use crate::refusal::{Code, Refusal};
+use crate::workspace;
 
 /// How many decisions are remembered.
 const MOST_REMEMBERED: u64 = 100_000;
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What tokens of GitLab come in, beside `Authorization` (GitLab REST API, "Authentication").
 const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
+
+/// The route that stands for everything with artifacts.
+const ARTIFACTS: &str = "/api/2.0/mlflow-artifacts/artifacts";
 
 /// What stands in a path as it is (RFC 3986, section 2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -170,13 +174,15 @@ impl Authority {
                     _ => "GET",
                 };
                 let segment = utf8_percent_encode(segment, SEGMENT);
-                let uri = format!("/api/2.0/mlflow-artifacts/artifacts/{segment}");
+                let uri = format!("{ARTIFACTS}/{segment}");
                 self.forwarded(shown, method, &uri, workspace.unwrap_or_default()).await?
             }
             // What somebody may do at all.
             Flavour::GitLab(projects) => match (projects.of(segment), shown.token()) {
                 (Some(project), Some(token)) => {
-                    self.decided(shown, &[&project], self.ask_gitlab(token, &project)).await?
+                    let means = |text: &str| Ok(serde_json::from_str::<Project>(text)?.actions());
+                    let asked = of_project(&project);
+                    self.decided(shown, &[&asked], self.ask_gitlab(token, &asked, means)).await?
                 }
                 _ => Actions::empty(),
             },
@@ -190,11 +196,27 @@ impl Authority {
         shown: &Shown,
         method: &Method,
         path: &str,
+        workspace: &str,
     ) -> std::result::Result<bool, Refusal> {
         match self.flavour {
-            Flavour::Forward => Ok(!self.forwarded(shown, method.as_str(), path, "").await?.is_empty()),
+            Flavour::Forward => {
+                Ok(!self.forwarded(shown, method.as_str(), path, workspace).await?.is_empty())
+            }
             Flavour::GitLab(_) => Ok(false),
         }
+    }
+
+    /// Refuses whom nobody knows, whatever may be done.
+    pub(super) async fn know(&self, shown: &Shown, workspace: &str) -> std::result::Result<(), Refusal> {
+        match (&self.flavour, shown.token()) {
+            (Flavour::Forward, _) => self.forwarded(shown, "GET", ARTIFACTS, workspace).await?,
+            (Flavour::GitLab(_), Some(token)) => {
+                self.decided(shown, &["user"], self.ask_gitlab(token, "user", |_| Ok(Actions::empty())))
+                    .await?
+            }
+            (Flavour::GitLab(_), None) => return Err(unauthenticated(&[BASIC, BEARER])),
+        };
+        Ok(())
     }
 
     async fn forwarded(
@@ -251,7 +273,7 @@ impl Authority {
         }
         let mut request = Request::new(Method::GET, self.url.clone()).with_headers(headers);
         request = request.with_header("x-forwarded-method", method).with_header("x-forwarded-uri", uri);
-        if !workspace.is_empty() {
+        if !matches!(workspace, "" | workspace::DEFAULT) {
             request = request.with_header("x-mlflow-workspace", workspace);
         }
         let response = self.http.send(request).await?;
@@ -263,27 +285,39 @@ impl Authority {
         }
     }
 
-    /// `GET /projects/:id` (GitLab REST API, "Projects", "Retrieve a project").
-    async fn ask_gitlab(&self, token: Secret, project: &str) -> Result<Verdict> {
-        let project = utf8_percent_encode(project, NON_ALPHANUMERIC);
+    /// Asks GitLab for something, and what it means. What it does not show or does not allow means nothing.
+    async fn ask_gitlab(
+        &self,
+        token: Secret,
+        what: &str,
+        means: impl FnOnce(&str) -> serde_json::Result<Actions>,
+    ) -> Result<Verdict> {
         let base = self.url.as_str().trim_end_matches('/');
-        let url = Url::parse(&format!("{base}/api/v4/projects/{project}"))
+        let url = Url::parse(&format!("{base}/api/v4/{what}"))
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         let request = Request::new(Method::GET, url).with_credential(Some(Credential::Bearer(token)));
         let response = self.http.send(request).await?;
         match response.status() {
             200 => {
-                let text = response.text(LONGEST_ANSWER).await?;
-                let project: Project = serde_json::from_str(&text).map_err(|error| {
-                    Error::new(ErrorKind::Unavailable, format!("GitLab answers no project: {error}"))
+                let actions = means(&response.text(LONGEST_ANSWER).await?);
+                let actions = actions.map_err(|error| {
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        format!("GitLab answers otherwise than GitLab: {error}"),
+                    )
                 })?;
-                Ok(Verdict::May(project.actions()))
+                Ok(Verdict::May(actions))
             }
             401 => Ok(Verdict::Unknown),
             403 | 404 => Ok(Verdict::May(Actions::empty())),
             _ => Err(response.into_error().await),
         }
     }
+}
+
+/// The route of a project (GitLab REST API, "Projects", "Retrieve a project").
+fn of_project(project: &str) -> String {
+    format!("projects/{}", utf8_percent_encode(project, NON_ALPHANUMERIC))
 }
 
 impl Shown {

@@ -10,9 +10,10 @@ mod watched;
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -31,7 +32,7 @@ use crate::workspace::{self, Scoped};
 use authority::Shown;
 
 /// By what a tracking server behind this one is told who asks.
-const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+pub(crate) const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 
 bitflags! {
     /// What may be done with artifacts.
@@ -141,14 +142,17 @@ impl Access {
     /// files know may make any.
     pub(crate) async fn admit(&self, head: &Parts) -> Result<(), Refusal> {
         match (self, head.extensions.get()) {
+            // Nobody is asked, or not for this request.
+            (_, Some(Identity::Anybody)) | (Access::Accounts(_), Some(Identity::User(_))) => Ok(()),
             (Access::Authority(authority), Some(Identity::Shown(shown))) => {
-                if authority.admits(shown, &head.method, head.uri.path()).await? {
+                let workspace = workspace::of_request(true, &head.headers)?.unwrap_or_default();
+                if authority.admits(shown, &head.method, head.uri.path(), &workspace).await? {
                     Ok(())
                 } else {
                     Err(forbidden())
                 }
             }
-            _ => Ok(()),
+            _ => Err(unauthenticated(&[])),
         }
     }
 
@@ -170,8 +174,13 @@ impl Access {
             }
             _ => false,
         };
-        // At the root there is nothing of anybody's, only what is below it.
         let is_root = directory.within.is_root();
+        if let (true, Access::Authority(authority), Identity::Shown(shown)) =
+            (is_root, self, &caller.identity)
+        {
+            // There is nothing of anybody's, only what is below it. Who is not known at all does not have it looked at.
+            authority.know(shown, caller.workspace.as_deref().unwrap_or_default()).await?;
+        }
         if !(is_root && matches!(self, Access::Authority(_)))
             && self.allows(caller, Actions::READ, directory).await?
         {
@@ -214,7 +223,27 @@ pub(crate) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let is_for_everybody = server.is_for_everybody(request.uri());
+    let access = &server.options.access;
+    if !access.asks() {
+        request.extensions_mut().insert(Identity::Anybody);
+        return next.run(request).await;
+    }
+    // Who asks is said here and by nobody else.
+    request.headers_mut().remove(FORWARDED_USER);
+    let mut response = if server.is_for_everybody(request.method(), request.uri()) {
+        request.headers_mut().remove(AUTHORIZATION);
+        *request.body_mut() = Body::empty();
+        request.extensions_mut().insert(Identity::Anybody);
+        next.run(request).await
+    } else {
+        answer_known(&server, request, next).await
+    };
+    // Not even a cache that knows nothing of who asks gives it to somebody else.
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    response
+}
+
+async fn answer_known(server: &Shared, mut request: Request, next: Next) -> Response {
     match server.options.access.identity(request.headers()).await {
         Ok(identity) => {
             if let Identity::User(name) = &identity {
@@ -223,7 +252,6 @@ pub(crate) async fn identify(
             request.extensions_mut().insert(identity);
             next.run(request).await
         }
-        Err(_) if is_for_everybody => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -235,7 +263,6 @@ fn introduce(request: &mut Request, name: &str) {
     }
     let headers = request.headers_mut();
     headers.remove(AUTHORIZATION);
-    headers.remove(FORWARDED_USER);
     if let Ok(name) = HeaderValue::from_str(name) {
         headers.insert(FORWARDED_USER, name);
     }

@@ -1,5 +1,7 @@
 //! Files that are read again when they change, while the server runs.
 
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,22 +15,26 @@ const FRESH: Duration = Duration::from_secs(2);
 type Parse<T> = fn(&str) -> std::result::Result<T, String>;
 
 /// What stands in a file.
-#[derive(Debug)]
 pub(super) struct Watched<T> {
     path: PathBuf,
     parse: Parse<T>,
     known: Mutex<Known<T>>,
 }
 
-#[derive(Debug)]
 struct Known<T> {
     value: Arc<T>,
     stamp: Option<Stamp>,
     looked: Instant,
 }
 
-/// By what a change shows.
-type Stamp = (SystemTime, u64);
+/// By what a change shows: a file of the same size may have been put in its place, with the same time.
+type Stamp = (SystemTime, u64, u64, i64, i64);
+
+impl<T> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("path", &self.path).finish_non_exhaustive()
+    }
+}
 
 impl<T> Watched<T> {
     /// Fails with [`ErrorKind::InvalidConfig`] if the file cannot be read or means nothing.
@@ -46,9 +52,8 @@ impl<T> Watched<T> {
             known.looked = Instant::now();
             let stamp = stamp(&self.path);
             if stamp != known.stamp {
-                known.stamp = stamp;
                 match read(&self.path, self.parse) {
-                    Ok(value) => known.value = Arc::new(value),
+                    Ok(value) => (known.value, known.stamp) = (Arc::new(value), stamp),
                     Err(error) => log::error!("what stood in the file before still counts: {error}"),
                 }
             }
@@ -59,7 +64,8 @@ impl<T> Watched<T> {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino(), changed.0, changed.1))
 }
 
 fn read<T>(path: &Path, parse: Parse<T>) -> Result<T> {

@@ -34,7 +34,7 @@ use crate::LineWriter;
 use crate::server::Peer;
 
 /// By which a request is found again in logs, here and elsewhere.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken from a client.
 const LONGEST_ID: usize = 128;

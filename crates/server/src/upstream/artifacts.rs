@@ -95,6 +95,7 @@ impl Tracking {
     /// Asks where artifacts are, each time anew: who may know can change.
     async fn place(&self, head: &Parts, wanted: Option<Wanted>) -> Result<Place, Refusal> {
         let Some(Wanted { question, artifact }) = wanted else { return Ok(Place::Elsewhere) };
+        self.server.options.access.admit(head).await?;
         let told = self.upstream.ask(Method::GET, &question, head).await?;
         if told.status() != StatusCode::OK {
             return Ok(Place::Untold(told.map(Body::from)));
@@ -220,8 +221,10 @@ pub(super) async fn of_model(
 
 /// `GET /api/2.0/mlflow/artifacts/list?run_id=&path=`
 pub(super) async fn list_run(State(tracking): State<Arc<Tracking>>, request: Request) -> Answer {
-    let run = run_of(request.uri()).map(|run| tracking.run(&run));
-    let wanted = wanted(run, Some(query(request.uri(), "path").unwrap_or_default()))?;
+    // Where the query names none, the tracking server would look for one in the body.
+    let missing = || Refusal::invalid("Missing value for required parameter 'run_id'.");
+    let run = tracking.run(&run_of(request.uri()).ok_or_else(missing)?);
+    let wanted = wanted(Some(run), Some(query(request.uri(), "path").unwrap_or_default()))?;
     tracking.listing(request, wanted).await
 }
 

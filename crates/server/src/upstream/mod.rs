@@ -177,13 +177,19 @@ fn check(request: &Request) -> Result<(), Refusal> {
     if request.headers().get_all(UPGRADE).iter().any(wants) {
         return Err(Refusal::new(Code::NotImplemented, "websockets are not passed on"));
     }
-    headers::check_coding(request.headers())
+    upload::check_coding(request.headers())
 }
 
 /// Whether a path is about artifacts once it is decoded, or leads somewhere that its spelling does not show.
 fn names_artifacts(path: &str) -> bool {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    decoded.split(['/', '\\']).any(|segment| matches!(segment, "mlflow-artifacts" | "." | ".."))
+    let is_respelled = decoded != path;
+    decoded.split(['/', '\\']).any(|segment| match segment {
+        "mlflow-artifacts" | "." | ".." => true,
+        // What is answered here, if it is written so that it is known.
+        "get-artifact" | "upload-artifact" | "artifacts" => is_respelled,
+        _ => false,
+    })
 }
 
 /// The target without scheme and host, whichever form it came in (RFC 9112, section 3.2).
@@ -290,6 +296,9 @@ mod tests {
             "/static-files/%2e%2e/x",
             "/static-files/..%5Cx",
             "/./api",
+            "/get%2Dartifact",
+            "/ajax-api/2.0/mlflow/upload%2Dartifact",
+            "/api/2.0/mlflow/artifacts%2Flist",
         ] {
             assert!(names_artifacts(path), "{path}");
         }
