@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Root;
 use crate::error::changed;
 use crate::upload::{self, LocalUpload};
-use crate::write::Write;
+use crate::write::{Write, check};
 use crate::{Fsync, SCHEME};
 
 /// How much one item of a download's stream holds at most, and how many of them are read ahead. Little enough that what is read is
@@ -128,11 +128,17 @@ impl LocalStore {
         options: PutOptions,
     ) -> Result<PutOutcome> {
         let mut batch = Batch::default();
-        batch.gather(&mut stream).await;
+        batch.take(stream.try_next().await);
+        if let (None, Some(next)) = (&batch.end, stream.try_next().now_or_never()) {
+            batch.take(next);
+        }
         let mut target = Target::New(path.clone(), options);
         if batch.end.is_none() {
-            // Not while more is waited for: whoever gives up then must find all that is to be removed.
-            let begin = move |root: &Root, _: &CancellationToken| target.begin(root).map(Target::Begun);
+            // Not while more is waited for: whoever is given up then knows of all that is to be removed.
+            let begin = move |root: &Root, token: &CancellationToken| {
+                check(token)?;
+                target.begin(root).map(Target::Begun)
+            };
             target = self.run(operation, path, begin).await?;
         }
         loop {

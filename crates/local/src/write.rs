@@ -56,6 +56,7 @@ impl Write {
     }
 }
 
-fn check(token: &CancellationToken) -> Result<()> {
+/// Fails when the token says stop.
+pub(crate) fn check(token: &CancellationToken) -> Result<()> {
     if token.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
 }
