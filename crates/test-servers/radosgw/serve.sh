@@ -8,6 +8,7 @@ directory=$1 key=$2 secret=$3 port=$5
 monitor_v2=$((port + 1)) monitor_v1=$((port + 2))
 mkdir -p "$directory"/{mon,osd,log,run}
 # Without "ms mon ... mode = crc" the gateway waits for the monitor for ever when there is no authentication between them.
+# The monitor holds a few megabytes: how full the disk is around them is not its concern (it would not start on one with less than 5 % left).
 cat > "$directory/ceph.conf" <<END
 [global]
 fsid = $(cat /proc/sys/kernel/random/uuid)
@@ -34,6 +35,8 @@ run dir = $directory/run
 admin socket = $directory/run/\$name.asok
 log file = $directory/log/\$name.log
 mon data = $directory/mon
+mon data avail crit = 0
+mon data avail warn = 0
 osd data = $directory/osd
 rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw dns name = localhost
