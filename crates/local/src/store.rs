@@ -36,8 +36,9 @@ const READ_AHEAD: usize = 2;
 /// How much is read together with opening the file.
 const SMALL: u64 = 64 << 10;
 
-/// From how much on a stream's content is written without waiting for more.
-const WRITE_BATCH: usize = 512 << 10;
+/// How much of a stream is taken while what came before is written. Much enough that a stream as fast as the file system seldom waits for
+/// one thread to wake the other.
+const WRITE_BATCH: usize = 2 << 20;
 
 /// A directory as an artifact store.
 ///

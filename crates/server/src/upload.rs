@@ -1,5 +1,6 @@
 //! Putting an artifact: what arrives goes on to the store as it comes.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mlflow_artifacts_core::{ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use crate::access::{Actions, Caller};
 use crate::budget::Account;
@@ -72,7 +73,8 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// What a client sends, as it is taken. A client that goes away or falls silent ends it with an error: then nothing is stored.
 fn content(body: Body, account: Account, patience: Duration) -> ByteStream {
-    let arriving = Arriving { body: body.into_data_stream(), account, patience, pace: Pace::begin() };
+    let body = body.into_data_stream();
+    let arriving = Arriving { body, account, patience, pace: Pace::begin(), alarm: Alarm::default() };
     let next = async |mut arriving: Arriving| Ok(arriving.next().await?.map(|chunk| (chunk, arriving)));
     stream::try_unfold(arriving, next).boxed()
 }
@@ -87,6 +89,7 @@ struct Arriving {
     account: Account,
     patience: Duration,
     pace: Pace,
+    alarm: Alarm,
 }
 
 impl Arriving {
@@ -114,20 +117,20 @@ impl Arriving {
         let end = Instant::now() + self.patience;
         loop {
             let look = end.min(self.pace.end());
-            match timeout_at(look, self.body.next()).await {
-                Ok(None) => return Ok(None),
-                Ok(Some(Ok(chunk))) => {
+            match self.alarm.until(look, self.body.next()).await {
+                Some(None) => return Ok(None),
+                Some(Some(Ok(chunk))) => {
                     self.pace.note(chunk.len());
                     return Ok(Some(chunk));
                 }
-                Ok(Some(Err(error))) => {
+                Some(Some(Err(error))) => {
                     let gone = "the client went away before it had sent everything";
                     return Err(Error::new(ErrorKind::Cancelled, gone).with_source(error));
                 }
-                Err(_) if look == end => {
+                None if look == end => {
                     return Err(Error::new(ErrorKind::Cancelled, "the client has fallen silent"));
                 }
-                Err(_) => self.check_pace()?,
+                None => self.check_pace()?,
             }
         }
     }
@@ -155,6 +158,27 @@ impl Arriving {
             return Err(Error::new(ErrorKind::Cancelled, message));
         }
         Ok(())
+    }
+}
+
+/// Ends waiting. There is one for all that an upload waits for: a new timer for every piece would wake the runtime's driver each time.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// What the future answers, unless it takes until then.
+    async fn until<T>(&mut self, end: Instant, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        if let Some(answer) = future.as_mut().now_or_never() {
+            return Some(answer);
+        }
+        let alarm = self.0.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        alarm.as_mut().reset(end);
+        tokio::select! {
+            biased;
+            answer = future => Some(answer),
+            () = alarm => None,
+        }
     }
 }
 
@@ -206,10 +230,10 @@ pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    pub(crate) fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
