@@ -6,7 +6,7 @@ import subprocess
 import uuid
 
 import pytest
-from servers import PYTHON
+from servers import ENVIRONMENT, PYTHON
 
 from mlflow_artifacts import Store
 
@@ -49,6 +49,20 @@ def database(tmp_path_factory):
     upgrade = [PYTHON, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
     subprocess.run(upgrade, check=True, capture_output=True, timeout=600)
     return path
+
+
+@pytest.fixture
+def mlflow_client(monkeypatch):
+    """MLflow's client in this process, with the variables of its servers. It forgets its run and its server when the test is over."""
+    # Not every environment of these tests has it.
+    import mlflow
+
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    yield
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(None)
 
 
 def content(directory):

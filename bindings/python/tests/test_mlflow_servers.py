@@ -20,6 +20,8 @@ from test_examples import run as run_example
 
 from mlflow_artifacts import Store
 
+pytestmark = pytest.mark.usefixtures("mlflow_client")
+
 FILES = 500
 STORES = ["file", *(name for name in SERVED if name != "ftp")]
 
@@ -37,16 +39,6 @@ def tree(tmp_path_factory):
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{number}\n" * number)
     return directory
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    yield
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(None)
 
 
 def place(name, tmp_path):

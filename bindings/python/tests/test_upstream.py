@@ -10,20 +10,12 @@ import urllib.request
 import mlflow
 import pytest
 from conftest import CLIENTS_MOVE_LARGE_FILES, SERVED, content
-from servers import ENVIRONMENT, PYTHON, Server
+from servers import PYTHON, Server
 from test_artifact_server import ArtifactServer
 
 from mlflow_artifacts import Store
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    yield
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(None)
+pytestmark = pytest.mark.usefixtures("mlflow_client")
 
 
 @pytest.fixture(scope="module")

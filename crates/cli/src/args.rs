@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use log::LevelFilter;
-use mlflow_artifacts::{Error, ErrorKind, Properties, Result, StoreConfig, TransferOptions, Verify};
+use mlflow_artifacts::{Properties, Result, StoreConfig, TransferOptions, Verify};
 use mlflow_artifacts_server::{
     Access, AccessLogFormat, Accounts, Authority, Flavour, Projects, ServerOptions,
 };
@@ -362,6 +362,7 @@ pub(crate) struct ServeArguments {
 
 /// How it is found out who asks the artifact server, and what they may do.
 #[derive(Args)]
+#[command(group = ArgGroup::new("accounts").args(["basic_auth_file", "token_file"]).multiple(true))]
 pub(crate) struct AccessArguments {
     /// Ask for a user and a password: a file with a line user:hash each, as htpasswd -B writes it.
     #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_BASIC_AUTH_FILE")]
@@ -371,7 +372,7 @@ pub(crate) struct AccessArguments {
     token_file: Option<PathBuf>,
     /// What each may do: a file with a line "who prefix read,write,delete" each, * being everybody, or everything. Without it whoever comes
     /// in may do everything.
-    #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_ACCESS_RULES")]
+    #[arg(long, value_name = "FILE", env = "MLFLOW_ARTIFACTS_ACCESS_RULES", requires = "accounts")]
     access_rules: Option<PathBuf>,
     /// Have the server at this URL decide who may do what, as reverse proxies ask one.
     #[arg(long, value_name = "URL", env = "MLFLOW_ARTIFACTS_FORWARD_AUTH", conflicts_with_all = ["basic_auth_file", "token_file", "access_rules", "gitlab"])]
@@ -400,14 +401,7 @@ impl AccessArguments {
             return Ok(Access::Authority(Arc::new(authority)));
         }
         if self.basic_auth_file.is_none() && self.token_file.is_none() {
-            return match &self.access_rules {
-                None => Ok(Access::Open),
-                Some(_) => Err(Error::new(
-                    ErrorKind::InvalidArgument,
-                    "there are rules, but nobody is asked who they are",
-                )
-                .with_help("give --basic-auth-file or --token-file with --access-rules")),
-            };
+            return Ok(Access::Open);
         }
         let mut accounts = Accounts::new();
         if let Some(file) = &self.basic_auth_file {

@@ -10,7 +10,7 @@ use axum::http::header::{
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
@@ -26,23 +26,35 @@ use crate::routes::{Shared, after};
 /// The first second after 1970 that HTTP has no date for.
 const YEAR_10000: u64 = 253_402_300_800;
 
-/// `GET /mlflow-artifacts/artifacts/<path>`
+/// `GET /mlflow-artifacts/artifacts/<path>`, and `HEAD`.
 pub(crate) async fn get(
     State(server): State<Arc<Shared>>,
     caller: Caller,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let path = file_of(&server, &caller, &uri).await?;
-    content_of(&server, &path, &headers).await
+    server.refuse_unless_proxied()?;
+    let requested = Requested::of_url(after(uri.path(), "/mlflow-artifacts/artifacts/"))?;
+    let path = server.readable(&caller, requested).await?;
+    file(&server, &path, &method, &headers).await
+}
+
+/// Answers with a file, or with what is said of it before its content.
+pub(crate) async fn file(
+    server: &Shared,
+    path: &ArtifactPath,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    match *method {
+        Method::HEAD => head_of(server, path, headers).await,
+        _ => content_of(server, path, headers).await,
+    }
 }
 
 /// A file's content, or of it what the headers ask for.
-pub(crate) async fn content_of(
-    server: &Shared,
-    path: &ArtifactPath,
-    headers: &HeaderMap,
-) -> Result<Response, Refusal> {
+async fn content_of(server: &Shared, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response, Refusal> {
     if is_conditional(headers) {
         let meta = stat_file(server, path).await?;
         if let Some(answer) = unless_wanted(headers, &meta) {
@@ -71,23 +83,8 @@ pub(crate) async fn content_of(
     }
 }
 
-/// `HEAD /mlflow-artifacts/artifacts/<path>`: what GET would say before the content.
-pub(crate) async fn head(
-    State(server): State<Arc<Shared>>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let path = file_of(&server, &caller, &uri).await?;
-    head_of(&server, &path, &headers).await
-}
-
 /// What is said of a file before its content.
-pub(crate) async fn head_of(
-    server: &Shared,
-    path: &ArtifactPath,
-    headers: &HeaderMap,
-) -> Result<Response, Refusal> {
+async fn head_of(server: &Shared, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response, Refusal> {
     let meta = stat_file(server, path).await?;
     if let Some(answer) = unless_wanted(headers, &meta) {
         return Ok(answer);
@@ -96,12 +93,6 @@ pub(crate) async fn head_of(
     label(server, &meta, response.headers_mut());
     response.headers_mut().insert(CONTENT_LENGTH, meta.size.into());
     Ok(response)
-}
-
-async fn file_of(server: &Shared, caller: &Caller, uri: &Uri) -> Result<ArtifactPath, Refusal> {
-    server.refuse_unless_proxied()?;
-    let requested = Requested::of_url(after(uri.path(), "/mlflow-artifacts/artifacts/"))?;
-    server.readable(caller, requested).await
 }
 
 /// What is known of a file; a directory is refused, which has no content.

@@ -167,7 +167,7 @@ fn alone(mut router: Router<Arc<Shared>>, prefix: &str) -> Router<Arc<Shared>> {
 }
 
 fn artifact() -> axum::routing::MethodRouter<Arc<Shared>> {
-    get(download::get).head(download::head).put(upload::put).delete(delete)
+    get(download::get).put(upload::put).delete(delete)
 }
 
 /// Says who answers.

@@ -25,7 +25,7 @@ use mlflow_artifacts_core::Secret;
 pub use accounts::Accounts;
 pub use authority::{Authority, Flavour, Projects};
 
-use crate::observe::{Notes, User};
+use crate::observe::Notes;
 use crate::refusal::{Code, Refusal};
 use crate::routes::Shared;
 use crate::workspace::{self, Scoped};
@@ -74,7 +74,9 @@ pub enum Access {
 /// Who asks.
 #[derive(Clone, Debug)]
 enum Identity {
+    /// Nobody was asked: the server is open, or what is wanted is for everybody.
     Anybody,
+    /// Somebody whom the files know.
     User(Arc<str>),
     /// Somebody whom another server knows by this.
     Shown(Arc<Shown>),
@@ -168,25 +170,31 @@ impl Access {
 
     /// What of a directory may be listed.
     pub(crate) async fn listed(&self, caller: &Caller, directory: &Scoped) -> Result<Listed, Refusal> {
-        let leads_on = match (self, &caller.identity) {
-            (Access::Accounts(accounts), Identity::User(name)) => {
-                accounts.rules().is_some_and(|rules| rules.lead_on(name, &directory.stored))
-            }
-            _ => false,
-        };
         let is_root = directory.within.is_root();
         if let (true, Access::Authority(authority), Identity::Shown(shown)) =
             (is_root, self, &caller.identity)
         {
             // There is nothing of anybody's, only what is below it. Who is not known at all does not have it looked at.
             authority.know(shown, caller.workspace.as_deref().unwrap_or_default()).await?;
+            return Ok(Listed::Some);
         }
-        if !(is_root && matches!(self, Access::Authority(_)))
-            && self.allows(caller, Actions::READ, directory).await?
-        {
-            return Ok(Listed::All);
+        if self.allows(caller, Actions::READ, directory).await? {
+            Ok(Listed::All)
+        } else if is_root || self.leads_on(caller, directory) {
+            Ok(Listed::Some)
+        } else {
+            Err(forbidden())
         }
-        if leads_on || is_root { Ok(Listed::Some) } else { Err(forbidden()) }
+    }
+
+    /// Whether the caller may read something below a directory.
+    fn leads_on(&self, caller: &Caller, directory: &Scoped) -> bool {
+        match (self, &caller.identity) {
+            (Access::Accounts(accounts), Identity::User(name)) => {
+                accounts.rules().is_some_and(|rules| rules.lead_on(name, &directory.stored))
+            }
+            _ => false,
+        }
     }
 
     /// Whether an entry of a directory of which not all is listed is told.
@@ -257,9 +265,9 @@ async fn answer_known(server: &Shared, mut request: Request, next: Next) -> Resp
 }
 
 /// Notes who asks, for the access log and for a tracking server behind this one. The password or token was for this server alone.
-fn introduce(request: &mut Request, name: &str) {
+fn introduce(request: &mut Request, name: &Arc<str>) {
     if let Some(notes) = request.extensions().get::<Arc<Notes>>() {
-        notes.set_user(User(name.to_owned()));
+        notes.set_user(Arc::clone(name));
     }
     let headers = request.headers_mut();
     headers.remove(AUTHORIZATION);

@@ -76,21 +76,15 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Who asks, as authentication found out. It stands in the extensions of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct User(pub(crate) String);
-
 /// MLflow's code of an error, in the extensions of its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorCode(pub(crate) &'static str);
 
 /// What becomes known of a request while it is answered. It stands in the extensions of the request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// Who sends: the address of the connection, which may be a proxy's.
-    pub(crate) peer: SocketAddr,
     route: OnceLock<Cow<'static, str>>,
-    user: OnceLock<User>,
+    user: OnceLock<Arc<str>>,
     bytes_in: AtomicU64,
     client_is_gone: AtomicBool,
 }
@@ -102,7 +96,7 @@ impl Notes {
     }
 
     /// Notes who asks, as soon as that is known: a request that is given up has no answer to carry it. The first one stays.
-    pub(crate) fn set_user(&self, user: User) {
+    pub(crate) fn set_user(&self, user: Arc<str>) {
         let _ = self.user.set(user);
     }
 }
@@ -204,6 +198,8 @@ impl Service<Request<Incoming>> for Observed {
 pub(crate) struct Record {
     observer: Arc<Observer>,
     notes: Arc<Notes>,
+    /// Who sends: the address of the connection, which may be a proxy's.
+    peer: SocketAddr,
     id: RequestId,
     method: Method,
     /// Empty where nobody is told.
@@ -224,17 +220,11 @@ impl Record {
         if let Some(metrics) = &observer.metrics {
             metrics.request_begins();
         }
-        let notes = Notes {
-            peer,
-            route: OnceLock::new(),
-            user: OnceLock::new(),
-            bytes_in: AtomicU64::new(0),
-            client_is_gone: AtomicBool::new(false),
-        };
         let is_told = observer.access_log.is_some();
         Record {
             observer,
-            notes: Arc::new(notes),
+            notes: Arc::default(),
+            peer,
             id: RequestId::of(request.headers()),
             method: request.method().clone(),
             target: if is_told { line::target(request.uri()) } else { String::new() },
@@ -254,9 +244,6 @@ impl Record {
         self.first_byte = Some(self.begin.elapsed());
         self.status = Some(response.status());
         self.error = response.extensions().get().copied();
-        if let Some(user) = response.extensions().get::<User>() {
-            self.notes.set_user(user.clone());
-        }
         let has_content = self.method != Method::HEAD
             && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         self.is_whole = !has_content || response.body().is_end_stream();
@@ -282,7 +269,7 @@ impl Record {
         Line {
             time: format!("{:.3}", jiff::Timestamp::now()),
             request_id: &self.id.0,
-            peer: self.notes.peer,
+            peer: self.peer,
             method: line::method(&self.method),
             path: &self.target,
             route: self.notes.route.get().map(AsRef::as_ref),
@@ -291,7 +278,7 @@ impl Record {
             bytes_out: self.bytes_out,
             duration: duration.as_secs_f64(),
             first_byte: self.first_byte.map(|time| time.as_secs_f64()),
-            user: self.notes.user.get().map(|user| line::name(&user.0)),
+            user: self.notes.user.get().map(|user| line::name(user)),
             error: self.error.map(|error| error.0),
             outcome: self.outcome(),
         }
@@ -418,14 +405,13 @@ mod tests {
         let peer = SocketAddr::from(([127, 0, 0, 1], 9));
         let begin = || Record::begin(Arc::default(), peer, &Request::new(()));
         let mut answered = begin();
-        let mut response = Response::new(Body::empty());
-        response.extensions_mut().insert(User("Ann B\n\"".to_owned()));
-        answered.answered(&response);
+        answered.notes.set_user("Ann B\n\"".into());
+        answered.answered(&Response::new(Body::empty()));
         let line = answered.line(Duration::ZERO);
         assert_eq!((line.user.as_deref(), line.outcome), (Some("Ann\\x20B\\x0A\\x22"), Outcome::Complete));
         let abandoned = begin();
-        abandoned.notes.set_user(User("ann".to_owned()));
-        abandoned.notes.set_user(User("another".to_owned()));
+        abandoned.notes.set_user("ann".into());
+        abandoned.notes.set_user("another".into());
         let line = abandoned.line(Duration::ZERO);
         assert_eq!((line.user.as_deref(), line.outcome), (Some("ann"), Outcome::ClientGone));
     }

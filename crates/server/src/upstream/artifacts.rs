@@ -152,10 +152,7 @@ impl Tracking {
             return multipart::presign(server, path).await;
         }
         server.refuse_unless_proxied()?;
-        match head.method {
-            Method::HEAD => download::head_of(server, &path, &head.headers).await,
-            _ => download::content_of(server, &path, &head.headers).await,
-        }
+        download::file(server, &path, &head.method, &head.headers).await
     }
 
     /// Answers with a directory's children, as the run or the model sees them.

@@ -207,13 +207,13 @@ pub(crate) struct Tracking {
 /// Adds everything that is not the artifact server's alone.
 pub(crate) fn routes(ours: Router, server: Arc<Shared>, upstream: Upstream) -> Router {
     let prefix = upstream.prefix.clone();
-    let with_content = || get(artifacts::of_run).head(artifacts::of_run).fallback(pass);
-    let of_version = get(artifacts::of_version).head(artifacts::of_version).fallback(pass);
-    let of_model = get(artifacts::of_model).head(artifacts::of_model).fallback(pass);
     let mut router = Router::new()
-        .route(&format!("{prefix}/get-artifact"), with_content())
-        .route(&format!("{prefix}/model-versions/get-artifact"), of_version)
-        .route(&format!("{prefix}/ajax-api/2.0/mlflow/logged-models/{{id}}/artifacts/files"), of_model)
+        .route(&format!("{prefix}/get-artifact"), get(artifacts::of_run).fallback(pass))
+        .route(&format!("{prefix}/model-versions/get-artifact"), get(artifacts::of_version).fallback(pass))
+        .route(
+            &format!("{prefix}/ajax-api/2.0/mlflow/logged-models/{{id}}/artifacts/files"),
+            get(artifacts::of_model).fallback(pass),
+        )
         .route(
             &format!("{prefix}/ajax-api/2.0/mlflow/upload-artifact"),
             post(artifacts::upload).fallback(pass),
