@@ -54,7 +54,7 @@ fn difference(baseline: &Path, library: &library::Library, options: &[&str]) -> 
     }
 }
 
-/// Writes the interface as abidw sees it, without a path of this machine and without experimental functions.
+/// Writes the interface as abidw sees it, without a path of this machine or the name of a registry and without experimental functions.
 fn describe(library: &library::Library, to: &Path) -> Outcome {
     let flags = [
         "--no-corpus-path",
@@ -64,5 +64,17 @@ fn describe(library: &library::Library, to: &Path) -> Outcome {
         "--suppressions",
     ];
     let experimental = root().join("tests/abi/experimental.abignore");
-    process::run(command("abidw", flags).arg(experimental).arg("--out-file").arg(to).arg(&library.shared))
+    let mut describe = command("abidw", flags);
+    process::run(describe.arg(experimental).arg("--out-file").arg(to).arg(&library.shared))?;
+    let described = std::fs::read_to_string(to)?;
+    Ok(std::fs::write(to, described.lines().map(|line| without_registry(line) + "\n").collect::<String>())?)
+}
+
+/// A line, with the source of a dependency named from its package on.
+fn without_registry(line: &str) -> String {
+    const PATH: &str = "path='";
+    let Some((before, path)) = line.split_once(PATH) else { return line.to_owned() };
+    let Some((_, source)) = path.split_once("/registry/src/") else { return line.to_owned() };
+    let (_, from_package) = source.split_once('/').unwrap_or(("", source));
+    format!("{before}{PATH}{from_package}")
 }

@@ -491,7 +491,7 @@ pub(crate) struct HealthArguments {
 }
 
 const HEALTH_AFTER_HELP: &str = "\
-Asks http://127.0.0.1:PORT/PREFIX/health and waits five seconds at most. It says nothing of the store. A server that speaks TLS is \
+Asks http://127.0.0.1:PORT/PREFIX/health and gives up after five seconds of silence. It says nothing of the store. A server that speaks TLS is \
 asked where it answers for Prometheus, which has /health too: --port of its --metrics-listen.";
 
 /// What stands between commas, which people write with spaces.

@@ -10,7 +10,7 @@
 //!
 //! - **Credentials** are for the origin of the tracking URI: those of the environment do not go to another host that an artifact
 //!   URI names (MLflow sends them there: whoever may choose an artifact location gets the token), unless `credentials_host`
-//!   names it. Those that stand in a URI go to the host of that URI and to no other.
+//!   names it or there is no tracking URI. Those that stand in a URI go to the host of that URI and to no other.
 //! - **Names** that MLflow's server would store under another name (`a%20b`, `a#b`, `a?`) are refused before anything is sent. The
 //!   server of this project keeps them, and is asked what it is when such a name comes up.
 //! - **What stands where** is learned from the listing of the directory: the API has nothing else that is cheap, and it tells

@@ -1,10 +1,12 @@
 //! Writing an object: as one request, or in parts.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use md5::{Digest as _, Md5};
@@ -25,8 +27,8 @@ use crate::store::{Bucket, Parts, exists_already};
 
 /// The size of parts where nobody chose one.
 const PART_SIZE: u64 = 8 << 20;
-/// How many parts of one `put` are sent at once.
-const PARTS_AT_ONCE: usize = 4;
+/// How many parts of one `put` are sent at once; fewer where they are larger, for all of them are in memory.
+const PARTS_AT_ONCE: u64 = 4;
 /// How much of a file is read at once.
 const CHUNK: usize = 1 << 20;
 
@@ -126,17 +128,18 @@ impl Writing<'_> {
         begun: [PutPayload; 2],
         pieces: &mut Pieces,
     ) -> Result<Vec<PartReceipt>> {
+        let at_once = (PARTS_AT_ONCE * PART_SIZE / pieces.part_size).clamp(1, PARTS_AT_ONCE);
         let mut receipts = Vec::new();
         let mut running = FuturesUnordered::new();
         let mut begun = begun.into_iter();
         for number in 1.. {
             let piece = match begun.next() {
                 Some(piece) => Some(piece),
-                None => pieces.next().await?,
+                None => next_while(pieces, &mut running, &mut receipts).await?,
             };
             let Some(piece) = piece else { break };
             running.push(upload.send_part(number, piece));
-            if running.len() == PARTS_AT_ONCE {
+            while running.len() as u64 >= at_once {
                 receipts.extend(running.try_next().await?);
             }
         }
@@ -146,6 +149,22 @@ impl Writing<'_> {
         receipts.sort_by_key(|receipt: &PartReceipt| receipt.number);
         Ok(receipts)
     }
+}
+
+/// The next piece of a body, while parts are on their way: they move, and their memory is free again, only as long as they are polled.
+async fn next_while(
+    pieces: &mut Pieces,
+    running: &mut FuturesUnordered<impl Future<Output = Result<PartReceipt>>>,
+    receipts: &mut Vec<PartReceipt>,
+) -> Result<Option<PutPayload>> {
+    let mut next = pin!(pieces.next());
+    while !running.is_empty() {
+        match future::select(next.as_mut(), running.try_next()).await {
+            Either::Left((piece, _)) => return piece,
+            Either::Right((receipt, _)) => receipts.extend(receipt?),
+        }
+    }
+    next.await
 }
 
 /// The content of a body, and how many bytes that are, if known.

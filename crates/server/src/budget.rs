@@ -1,7 +1,7 @@
 //! How much content of uploads is in memory at once, over all connections.
 //!
 //! Some stores hold a part of an upload before they send it. Where many uploads wait with half a part each, none could go on: so one at a
-//! time may go beyond the budget, until it holds less than when it began to. Whoever holds something and sends next to nothing, while
+//! time may go beyond the budget, until it holds no more than when it began to. Whoever holds something and sends next to nothing, while
 //! others wait, is in their way.
 
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Account {
     /// Waits until there is room for these bytes. They count until the last copy of them is dropped.
     pub(crate) async fn charge(&mut self, bytes: Bytes) -> Bytes {
         let Ok(count) = u32::try_from(bytes.len()) else { return bytes };
-        if self.beyond.as_ref().is_some_and(|beyond| self.held() < beyond.since) {
+        if self.beyond.as_ref().is_some_and(|beyond| self.held() <= beyond.since) {
             // Its store has got on. Now it is another one's turn.
             self.beyond = None;
         }
@@ -183,6 +183,22 @@ mod tests {
         drop(second);
         assert!(now(first.charge(of(60 * UNIT))).is_some());
         drop(room);
+    }
+
+    #[test]
+    fn one_turn_of_who_held_nothing_ends_when_it_holds_nothing_again() {
+        let budget = Budget::new(SMALLEST);
+        let (mut first, mut second, mut third) = (budget.account(), budget.account(), budget.account());
+        let piece = || Bytes::from_static(b"piece");
+        let full = now(first.charge(Bytes::from(vec![7; SMALLEST]))).unwrap();
+        let beyond = now(second.charge(piece())).unwrap();
+        let mut waiting = pin!(third.charge(piece()));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(beyond);
+        assert!(now(second.charge(piece())).is_none(), "it is the other one's turn");
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+        drop(full);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{ArtifactPath, ListOptions};
 use serde_json::{Map, Value, json};
 
-use crate::refusal::{generally, json as answer, meaning};
+use crate::refusal::{Code, generally, json as answer, meaning};
 use crate::routes::Shared;
 use crate::security::text;
 
@@ -32,7 +32,7 @@ pub(crate) async fn health(State(server): State<Arc<Shared>>, request: Request) 
                 "status": "unavailable",
                 "store": scheme,
                 "error": error.kind().name(),
-                "message": generally(meaning(error.kind()).0),
+                "message": generally(meaning(error.kind()).0).or(generally(Code::InternalError)),
             });
             (StatusCode::SERVICE_UNAVAILABLE, answer(&detail)).into_response()
         }

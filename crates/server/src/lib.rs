@@ -12,7 +12,7 @@
 //!
 //! With [`ServerOptions::upstream`] everything else is a tracking server's to answer, at the same address. What that one would answer from
 //! artifacts is answered here: `/get-artifact`, `/model-versions/get-artifact`, `upload-artifact`, and the files and directories of runs and
-//! logged models. It needs no access to them.
+//! logged models. It needs no access to them. `/version` is its own then, and `server-info` its answer with ours of artifacts in it.
 //!
 //! [`Access`] says who may do what. A path is decoded once and refused if it leads out of the store in any spelling. Nothing is staged: an upload goes to the store as it
 //! arrives, and a client that goes away leaves nothing; the first byte of a download goes out when the store's comes in. What uploads
@@ -26,21 +26,7 @@
 //!
 //! # Limits
 //!
-//! | | |
-//! |---|---|
-//! | connections at once | [`ServerOptions::max_connections`], 4,096; who comes then waits |
-//! | memory of a connection that waits | a buffer of 8 KiB, which grows to 128 KiB where much arrives |
-//! | content of uploads in memory | [`ServerOptions::upload_memory`], 64 MiB over all connections, 1 MiB at least, and what the store needs for one upload more |
-//! | head of a request | 128 KiB, 100 headers, a URL of 65,534 bytes; [`ServerOptions::header_timeout`], 1 minute, which is also the longest pause between two |
-//! | an answer to TLS's first message | 10 seconds |
-//! | silence within a body | [`ServerOptions::body_timeout`], 2 minutes |
-//! | rest of a body that was refused | 30 seconds, and 5 seconds of silence |
-//! | length of a path | that of the URL, and of what the store takes |
-//! | listing of a directory | in memory, as many entries as there are |
-//! | message of an upload in parts | 64 KiB, and 32 MiB with parts in it, of which two are read at once; each within 1 minute |
-//! | parts of an upload | what the store takes |
-//! | requests under way when it stops | [`ServerOptions::drain_timeout`], 30 seconds, and 2 seconds for stores to clean up |
-//! | lines of the access log that wait | 8,192; a path in them has at most 1 KiB |
+//! What can be set is in [`ServerOptions`]; the README of the project, "Artifact server", has the table of all of them.
 //!
 //! ```
 //! use mlflow_artifacts_core::MemoryStore;

@@ -6,13 +6,15 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Uri;
+use axum::http::header::RETRY_AFTER;
 use axum::response::Response;
 use mlflow_artifacts_core::{
     ArtifactPath, Capabilities, PartReceipt, PresignMethod, PresignRequest, SignedRequest, Upload,
     UploadOptions, UploadToken,
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{SemaphorePermit, oneshot};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::access::{Actions, Caller};
@@ -20,7 +22,7 @@ use crate::download::stat_file;
 use crate::path::Requested;
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::routes::{Shared, after};
-use crate::upload::{check_coding, whole};
+use crate::upload::{SOON, check_coding, whole};
 use http_body::Body as _;
 
 /// How long a client has for its parts.
@@ -31,6 +33,9 @@ const SMALL_MESSAGE: usize = 64 << 10;
 
 /// The largest that does: ten thousand parts, each with the URL that it was put to.
 const LARGEST_MESSAGE: usize = 32 << 20;
+
+/// How long a large message waits to be read, until its client is asked to come again.
+const LONGEST_QUEUE: Duration = Duration::from_secs(30);
 
 /// How many fields are understood: each takes more memory than its bytes. Fifty thousand parts of three fields have fewer.
 const MOST_FIELDS: usize = 1 << 18;
@@ -99,8 +104,9 @@ pub(crate) async fn complete(
 ) -> Result<Response, Refusal> {
     // Large ones take much memory: a few at a time.
     let is_small = request.body().size_hint().upper().is_some_and(|size| size <= SMALL_MESSAGE as u64);
-    let turn = if is_small { None } else { server.large_messages.acquire().await.ok() };
-    let (path, message) = read(&server, &caller, request, "/mpu/complete/", LARGEST_MESSAGE).await?;
+    let turn = if is_small || !server.signs_parts() { None } else { Some(turn(&server).await?) };
+    let largest = if turn.is_some() { LARGEST_MESSAGE } else { SMALL_MESSAGE };
+    let (path, message) = read(&server, &caller, request, "/mpu/complete/", largest).await?;
     let parts = message.get("parts").and_then(Value::as_array).filter(|parts| !parts.is_empty());
     let parts = parts.ok_or_else(|| missing("parts"))?;
     let mut receipts: Vec<_> = parts.iter().map(receipt).collect::<Result<_, Refusal>>()?;
@@ -113,6 +119,15 @@ pub(crate) async fn complete(
     receipts.sort_by_key(|receipt| receipt.number);
     upload.complete(receipts).await?;
     Ok(answer(&json!({})))
+}
+
+/// Waits until a large message may be read.
+async fn turn(server: &Shared) -> Result<SemaphorePermit<'_>, Refusal> {
+    let turn = timeout(LONGEST_QUEUE, server.large_messages.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
+        Refusal::new(Code::TemporarilyUnavailable, "too many large messages are being read")
+            .with_header(RETRY_AFTER, SOON)
+    })
 }
 
 /// What a client says of a part. It does not tell the size, which the store knows by the etag: each gets that of the upload's parts.

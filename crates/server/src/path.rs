@@ -48,6 +48,15 @@ impl Requested {
     }
 }
 
+/// The first value of this name in a query. Empty ones count, and what is not UTF-8 is refused.
+pub(crate) fn of_query(query: &str, name: &str) -> Result<Option<String>, Refusal> {
+    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8().map(Cow::into_owned);
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let found = pairs.find(|(key, _)| decoded(key).is_ok_and(|key| key == name));
+    let value = found.map(|(_, value)| decoded(value)).transpose();
+    value.map_err(|_| Refusal::invalid(format!("Invalid {name}: it is not UTF-8")))
+}
+
 /// What names no file.
 pub(crate) fn no_file_name() -> Refusal {
     Refusal::invalid("Artifact path must include a filename (cannot end with '/').")
@@ -118,6 +127,24 @@ mod tests {
         }
         assert!(Requested::of_url("a/b/").unwrap().is_directory);
         assert!(Requested::of_url("").unwrap().path.is_root());
+    }
+
+    #[test]
+    fn a_query_is_decoded_once_and_refused_where_it_is_no_text() {
+        for (query, value) in [
+            ("path=a%2Fb+c%2B", Some("a/b c+")),
+            ("x=1&path=%C3%AF&path=2", Some("ï")),
+            ("p%61th=a=b", Some("a=b")),
+            ("path", Some("")),
+            ("%FF=1&path=%EF%BF%BD", Some("\u{fffd}")),
+            ("", None),
+            ("paths=1", None),
+        ] {
+            assert_eq!(of_query(query, "path").unwrap().as_deref(), value, "{query}");
+        }
+        for query in ["path=%FF", "path=a%C0%AE"] {
+            assert!(of_query(query, "path").is_err(), "{query}");
+        }
     }
 
     #[test]

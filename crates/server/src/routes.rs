@@ -16,13 +16,12 @@ use mlflow_artifacts_core::{
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
-use url::form_urlencoded;
 
 use crate::access::{Access, Actions, Caller, Listed, identify};
 use crate::budget::Budget;
 use crate::linger::lingering;
 use crate::observe::note_route;
-use crate::path::{Requested, check_writable, no_file_name};
+use crate::path::{Requested, check_writable, no_file_name, of_query};
 use crate::refusal::{Code, Refusal, json as answer};
 use crate::security::Rules;
 use crate::upstream::Upstream;
@@ -41,6 +40,9 @@ const DECISIONS: usize = 16;
 /// How many large messages are read and understood at once.
 const LARGE_MESSAGES: usize = 2;
 
+/// How many directories are listed at once: each listing is in memory.
+const LISTINGS: usize = 64;
+
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -49,12 +51,20 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     /// Whose turn it is to send a large message.
     pub(crate) large_messages: Semaphore,
+    /// Whose turn it is to be told what stands in a directory.
+    pub(crate) listings: Semaphore,
 }
 
 impl Shared {
     pub(crate) fn new(store: SharedStore, options: ServerOptions) -> Self {
         let budget = Budget::new(options.upload_memory);
-        Shared { store, options, budget, large_messages: Semaphore::new(LARGE_MESSAGES) }
+        Shared {
+            store,
+            options,
+            budget,
+            large_messages: Semaphore::new(LARGE_MESSAGES),
+            listings: Semaphore::new(LISTINGS),
+        }
     }
 
     /// Where in the store a file stands that the caller may read.
@@ -197,10 +207,11 @@ async fn list(
     RawQuery(query): RawQuery,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    let query = query.unwrap_or_default();
-    let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "path");
-    let wanted = wanted.map_or_else(String::new, |(_, path)| path.into_owned());
-    let files = children(&server, &caller, Requested::of_text(&wanted)?.path).await?;
+    let wanted = of_query(&query.unwrap_or_default(), "path")?.unwrap_or_default();
+    let wanted = Requested::of_text(&wanted)?.path;
+    // The semaphore is never closed.
+    let _turn = server.listings.acquire().await;
+    let files = children(&server, &caller, wanted).await?;
     let files: Vec<_> = files.iter().map(|((name, _), meta)| entry(name, meta)).collect();
     Ok(answer(&if files.is_empty() { json!({}) } else { json!({"files": files}) }))
 }

@@ -2,17 +2,20 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use mlflow_artifacts_core::{ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
+use mlflow_artifacts_core::{
+    ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result, UploadOptions,
+};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use crate::access::{Actions, Caller};
@@ -50,10 +53,41 @@ pub(crate) async fn store(
             .with_path(path)
             .into());
     }
-    let stream = content(body, server.budget.account(), server.options.body_timeout);
-    server.store.put(&path, PutBody::Stream { stream, length }, PutOptions::default()).await?;
-    Ok(())
+    if let Some(length) = length {
+        check_parts(server, length)?;
+    }
+    let (stream, has_no_room) = content(body, server.budget.account(), server.options.body_timeout);
+    let put = server.store.put(&path, PutBody::Stream { stream, length }, PutOptions::default()).await;
+    match put {
+        Err(error) if has_no_room.load(Ordering::Relaxed) => {
+            log::warn!("{error}");
+            let message = "other uploads took all of the server's memory for too long";
+            Err(Refusal::new(Code::TemporarilyUnavailable, message).with_header(RETRY_AFTER, SOON))
+        }
+        put => Ok(put.map(|_| ())?),
+    }
 }
+
+/// Refuses what the store would take only in parts that do not fit into the memory of all uploads: what a client announces is no reason
+/// to take more.
+fn check_parts(server: &Shared, length: u64) -> Result<(), Refusal> {
+    let limits = server.store.limits().parts.filter(|limits| limits.pays_from.is_some());
+    let size = limits.map_or(0, |limits| {
+        limits.part_size(&UploadOptions { length: Some(length), ..UploadOptions::default() }, 0)
+    });
+    let room = server.budget.limit() as u64;
+    if size <= room {
+        return Ok(());
+    }
+    let message =
+        format!("its parts would have {size} bytes each, and all uploads have {room} bytes of memory");
+    Err(Error::new(ErrorKind::TooLarge, message)
+        .with_help("the server's --upload-memory says how much")
+        .into())
+}
+
+/// When those who found no room may try again.
+pub(crate) const SOON: HeaderValue = HeaderValue::from_static("5");
 
 /// Refuses a body that is encoded on its way: it would be passed on as if it were content. A `Content-Length` beside a `Transfer-Encoding`
 /// is gone already: hyper goes by the latter alone (RFC 9112, section 6.3), and what is passed on is framed anew.
@@ -72,11 +106,15 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// What a client sends, as it is taken. A client that goes away or falls silent ends it with an error: then nothing is stored.
-fn content(body: Body, account: Account, patience: Duration) -> ByteStream {
+/// Beside it is noted that there was no room for it.
+fn content(body: Body, account: Account, patience: Duration) -> (ByteStream, Arc<AtomicBool>) {
     let body = body.into_data_stream();
-    let arriving = Arriving { body, account, patience, pace: Pace::begin(), alarm: Alarm::default() };
+    let has_no_room = Arc::<AtomicBool>::default();
+    let noted = Arc::clone(&has_no_room);
+    let arriving =
+        Arriving { body, account, has_no_room, patience, pace: Pace::begin(), alarm: Alarm::default() };
     let next = async |mut arriving: Arriving| Ok(arriving.next().await?.map(|chunk| (chunk, arriving)));
-    stream::try_unfold(arriving, next).boxed()
+    (stream::try_unfold(arriving, next).boxed(), noted)
 }
 
 /// What comes in smaller pieces is put together, as long as more follows at once: every piece costs more memory than its bytes.
@@ -87,6 +125,7 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 struct Arriving {
     body: BodyDataStream,
     account: Account,
+    has_no_room: Arc<AtomicBool>,
     patience: Duration,
     pace: Pace,
     alarm: Alarm,
@@ -105,6 +144,7 @@ impl Arriving {
         let waiting = Instant::now();
         let charged = timeout(self.patience, self.account.charge(chunk)).await;
         let charged = charged.map_err(|_| {
+            self.has_no_room.store(true, Ordering::Relaxed);
             Error::new(ErrorKind::Unavailable, "other uploads took all of the memory for too long")
         })?;
         // To wait for room is not the client's fault.

@@ -18,6 +18,10 @@ const RESERVED: [&str; 4] = [FOLDER, "api", "ajax-api", "static-files"];
 
 /// The workspace that a request is about; `None` where there are none.
 pub(crate) fn of_request(is_enabled: bool, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    if headers.get_all(&HEADER).iter().nth(1).is_some() {
+        // Whoever decides, and whoever answers, could each take another one.
+        return Err(Refusal::invalid("the request names several workspaces"));
+    }
     let name = match headers.get(&HEADER).map(|value| value.to_str()) {
         None => "",
         Some(Ok(name)) => name.trim(),
@@ -131,6 +135,9 @@ mod tests {
         assert!(of_request(false, &headers("team")).is_err());
         assert_eq!(of_request(true, &headers(" team ")).unwrap().as_deref(), Some("team"));
         assert_eq!(of_request(true, &HeaderMap::new()).unwrap().as_deref(), Some("default"));
+        let mut several = headers("team");
+        several.append(HEADER, "other".parse().unwrap());
+        assert!(of_request(true, &several).is_err());
         for name in ["a", "Team", "-a", "a-", "a/b", "..", "api", "workspaces", "a_b"] {
             assert!(of_request(true, &headers(name)).is_err(), "{name}");
         }

@@ -161,6 +161,14 @@ fn no_query_lists_what_is_outside() {
             assert!(is_refused(answer.status) || !answer.text().contains("outside"), "{query}: {answer:?}");
         }
     }
+    for query in ["%FF", "dir%C0%AE", "%ED%A0%80"] {
+        let answer = server.ask("GET", &format!("{ARTIFACTS}?path={query}"), &[], b"");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "INVALID_PARAMETER_VALUE"),
+            "{query}: {answer:?}"
+        );
+    }
     let doubled = server.ask("GET", &format!("{ARTIFACTS}?path=..&path=dir"), &[], b"");
     assert!(is_refused(doubled.status), "{doubled:?}");
     assert_untouched(&server, "listing");

@@ -310,6 +310,76 @@ fn content_goes_by_signed_requests_only_where_that_is_set() {
     let error = Server::new(local, options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.help().is_some(), "{error}");
+    let storage = S3s::start(&["bucket"]);
+    let over_s3 = |presigned_only| {
+        let options =
+            ServerOptions { presigned_only, static_prefix: "/mlflow".to_owned(), ..ServerOptions::default() };
+        Running::with(options, |_| s3_store(storage.url(), storage.keys()))
+    };
+    let (proxy, server) = (over_s3(false), over_s3(true));
+    for route in ["/mlflow/api", "/mlflow/ajax-api", "/api", "/ajax-api"] {
+        let target = format!("{route}/2.0/mlflow-artifacts/artifacts/1/file");
+        assert_eq!(proxy.ask("PUT", &target, &[], b"content").status, 200, "{route}");
+        for method in ["GET", "HEAD", "PUT"] {
+            let answer = server.ask(method, &target, &[], b"");
+            assert_eq!(answer.status, 403, "{method} {route}: {answer:?}");
+            assert!(
+                method == "HEAD" || answer.json()["artifacts_presigned_only"] == json!(true),
+                "{answer:?}"
+            );
+        }
+        assert_eq!(proxy.ask("GET", &target, &[], b"").text(), "content");
+    }
+    let signed = server.ask("GET", "/mlflow/api/2.0/mlflow-artifacts/presigned/1/file", &[], b"");
+    assert_eq!(signed.status, 200, "{signed:?}");
+}
+
+#[test]
+fn an_upload_is_taken_up_at_its_own_path_alone() {
+    let storage = S3s::start(&["bucket"]);
+    let server = Running::with(ServerOptions::default(), |_| s3_store(storage.url(), storage.keys()));
+    let post = |action: &str, experiment: &str, message: serde_json::Value| {
+        let target = format!("/api/2.0/mlflow-artifacts/mpu/{action}/{experiment}");
+        server.ask("POST", &target, &[], message.to_string().as_bytes())
+    };
+    let created = post("create", "10", json!({"path": "file", "num_parts": 1}));
+    assert_eq!(created.status, 200, "{created:?}");
+    let id = created.json()["upload_id"].clone();
+    let parts = json!([{"part_number": 1, "etag": "x", "url": ""}]);
+    for (action, experiment, name) in [
+        ("complete", "1", "file"),
+        ("abort", "1", "file"),
+        ("complete", "10", "other"),
+        ("abort", "10", "other"),
+    ] {
+        let answer = post(action, experiment, json!({"path": name, "upload_id": id, "parts": parts}));
+        assert_eq!(answer.status, 400, "{action} {experiment}/{name}: {answer:?}");
+        assert!(answer.text().contains("upload_id"), "{answer:?}");
+    }
+    let aborted = post("abort", "10", json!({"path": "file", "upload_id": id}));
+    assert_eq!(aborted.status, 200, "{aborted:?}");
+}
+
+#[test]
+fn a_part_is_sent_as_soon_as_it_is_there() {
+    let storage = S3s::start(&["bucket"]);
+    let recorder = Recorder::before(storage.address());
+    let server = Running::with(ServerOptions::default(), |_| s3_store(recorder.url(), storage.keys()));
+    let _upload = begin_put(&server, "1/model", 64 << 20, &vec![7; 17 << 20]);
+    let is_part = |target: &str| target.contains("partNumber=");
+    let sent = || recorder.requests().iter().filter(|request| is_part(&request.target)).count();
+    eventually("two parts are sent while the third is awaited", || sent() == 2);
+}
+
+#[test]
+fn a_size_that_is_announced_takes_no_memory() {
+    let storage = S3s::start(&["bucket"]);
+    let server = Running::with(ServerOptions::default(), |_| s3_store(storage.url(), storage.keys()));
+    let mut answer = Vec::new();
+    begin_put(&server, "1/model", 5 << 40, b"").read_to_end(&mut answer).unwrap();
+    let answer = Answer::parse(&answer);
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert!(answer.text().contains("--upload-memory"), "{answer:?}");
 }
 
 /// A client that has announced more than it sends.
@@ -463,6 +533,7 @@ fn what_does_not_end_in_time_is_given_up() {
     eventually("it is being written", || !server.files().is_empty());
     server.stop();
     server.stopped();
+    assert_eq!(server.files(), [""; 0]);
 }
 
 #[test]

@@ -18,6 +18,7 @@
 //! | [`Proftpd`], [`Vsftpd`], [`PureFtpd`] | servers of FTP as they are run in production, with and without TLS |
 //! | [`Pyftpdlib`] | a server of FTP that lists as old ones do |
 //! | [`Mlflow`] | MLflow's own server of artifacts, over files or over an S3 |
+//! | [`Nginx`] | nginx, which decides who may do what |
 //! | [`Recorder`] | a proxy before any of them |
 //! | [`Scripted`] | whatever a test wants to have answered |
 //! | [`Terminator`] | TLS before any of them |

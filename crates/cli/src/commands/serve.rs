@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlflow_artifacts::{Error, ErrorKind, Result};
+use mlflow_artifacts::{ArtifactPath, Error, ErrorKind, Result, SharedStore};
 use mlflow_artifacts_server::{AccessLog, LineWriter, Server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::args::ServeArguments;
 use crate::exit::Failure;
@@ -17,6 +18,9 @@ use crate::location::Location;
 use crate::logging;
 use crate::notify::notify;
 use crate::session::Session;
+
+/// How long a directory is waited for at the start: a server of files may be away.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How long the last lines may take to be written when the server has stopped.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -36,6 +40,7 @@ async fn serve(session: &Session, arguments: &ServeArguments) -> Result<(), Fail
     keep_free_memory();
     let uri = Location::parse(arguments.destination.as_ref())?.uri()?;
     let store = session.open(&uri, None)?;
+    check_directory(&store).await?;
     let options = arguments.options()?;
     let is_asked = options.access.asks();
     let mut server = Server::new(store.clone(), options)?;
@@ -78,6 +83,20 @@ async fn listen_for_metrics(session: &Session, address: SocketAddr) -> Result<Tc
     })?;
     session.note(format_args!("metrics are on http://{address}/metrics"));
     Ok(listener)
+}
+
+/// Fails for a place on this machine that cannot be a directory. Other stores may come back.
+async fn check_directory(store: &SharedStore) -> Result<()> {
+    if store.info().scheme != "file" {
+        return Ok(());
+    }
+    match timeout(LOOK, store.stat(&ArtifactPath::root())).await {
+        Ok(Err(error)) if error.kind() == ErrorKind::NotADirectory => {
+            Err(Error::new(ErrorKind::InvalidConfig, error.message())
+                .with_help("choose another --artifacts-destination"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Listens where it is told to, unless anybody at all could then read and remove everything without having been asked who they are.

@@ -136,6 +136,7 @@ fn what_it_cannot_start_with_is_told() {
         (&["--artifacts-destination", ""], 2, &[]),
         (&["--artifacts-destination", "artifactory://user:canary@host:port/x"], 2, &["port"]),
         (&["--artifacts-destination", "file:///srv?fsync=sometimes"], 2, &["fsync"]),
+        (&["--artifacts-destination", "cert.pem"], 2, &["cert.pem", "--artifacts-destination"]),
         (&["--port", &port], 1, &["cannot listen on 127.0.0.1", "--port"]),
         (&["--access-rules", "cert.pem"], 2, &["--basic-auth-file"]),
         (&["--basic-auth-file", "cert.pem"], 2, &["cert.pem", "line 1"]),

@@ -1,7 +1,7 @@
 //! Who may do what with artifacts.
 //!
 //! A request is looked at twice. Before its route it is found out who asks ([`identify`]): what cannot be told is answered 401. Then every
-//! path that it names, in a URL or in a message, passes [`Shared::scoped`](crate::routes::Shared) with what is to be done there.
+//! path that it names, in a URL or in a message, passes [`Shared::readable`] or [`Shared::changeable`], or for a listing [`Access::listed`].
 
 mod accounts;
 mod authority;

@@ -13,11 +13,10 @@ use mlflow_artifacts_core::ArtifactPath;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use crate::access::{Actions, Caller};
 use crate::observe::Notes;
-use crate::path::Requested;
+use crate::path::{Requested, of_query};
 use crate::refusal::{Refusal, json as answer};
 use crate::routes::{children, entry};
 use crate::upstream::place::in_store;
@@ -143,7 +142,7 @@ impl Tracking {
             Place::Untold(answer) => return Ok(answer),
         };
         let server = &self.server;
-        let is_signed = may_be_signed && query(&head.uri, "presigned").is_some_and(|value| value == "true");
+        let is_signed = may_be_signed && query(&head.uri, "presigned")?.is_some_and(|value| value == "true");
         if is_signed && !server.signs() {
             return self.pass(head, body).await;
         }
@@ -168,6 +167,8 @@ impl Tracking {
             "" => name.to_owned(),
             directory => format!("{directory}/{name}"),
         };
+        // The semaphore is never closed.
+        let _turn = self.server.listings.acquire().await;
         let children = children(&self.server, &caller, root.join(&artifact.path)).await?;
         let files: Vec<Value> = children.iter().map(|((name, _), meta)| entry(&within(name), meta)).collect();
         let mut told = Map::new();
@@ -193,16 +194,16 @@ impl Tracking {
 
 /// `GET /get-artifact?run_id=&path=`
 pub(super) async fn of_run(State(tracking): State<Arc<Tracking>>, request: Request) -> Answer {
-    let run = run_of(request.uri()).map(|run| tracking.run(&run));
-    let wanted = wanted(run, query(request.uri(), "path"))?;
+    let run = run_of(request.uri())?.map(|run| tracking.run(&run));
+    let wanted = wanted(run, query(request.uri(), "path")?)?;
     tracking.content(request, wanted, false).await
 }
 
 /// `GET /model-versions/get-artifact?name=&version=&path=`
 pub(super) async fn of_version(State(tracking): State<Arc<Tracking>>, request: Request) -> Answer {
-    let named = query(request.uri(), "name").zip(query(request.uri(), "version"));
+    let named = query(request.uri(), "name")?.zip(query(request.uri(), "version")?);
     let question = named.map(|(name, version)| tracking.version(&name, &version));
-    let wanted = wanted(question, query(request.uri(), "path"))?;
+    let wanted = wanted(question, query(request.uri(), "path")?)?;
     tracking.content(request, wanted, true).await
 }
 
@@ -212,7 +213,7 @@ pub(super) async fn of_model(
     Path(id): Path<String>,
     request: Request,
 ) -> Answer {
-    let wanted = wanted(tracking.model(&id), query(request.uri(), "artifact_file_path"))?;
+    let wanted = wanted(tracking.model(&id), query(request.uri(), "artifact_file_path")?)?;
     tracking.content(request, wanted, true).await
 }
 
@@ -220,8 +221,8 @@ pub(super) async fn of_model(
 pub(super) async fn list_run(State(tracking): State<Arc<Tracking>>, request: Request) -> Answer {
     // Where the query names none, the tracking server would look for one in the body.
     let missing = || Refusal::invalid("Missing value for required parameter 'run_id'.");
-    let run = tracking.run(&run_of(request.uri()).ok_or_else(missing)?);
-    let wanted = wanted(Some(run), Some(query(request.uri(), "path").unwrap_or_default()))?;
+    let run = tracking.run(&run_of(request.uri())?.ok_or_else(missing)?);
+    let wanted = wanted(Some(run), Some(query(request.uri(), "path")?.unwrap_or_default()))?;
     tracking.listing(request, wanted).await
 }
 
@@ -231,16 +232,16 @@ pub(super) async fn list_model(
     Path(id): Path<String>,
     request: Request,
 ) -> Answer {
-    let path = query(request.uri(), "artifact_directory_path").unwrap_or_default();
+    let path = query(request.uri(), "artifact_directory_path")?.unwrap_or_default();
     let wanted = wanted(tracking.model(&id), Some(path))?;
     tracking.listing(request, wanted).await
 }
 
 /// `POST /ajax-api/2.0/mlflow/upload-artifact?run_uuid=&path=`
 pub(super) async fn upload(State(tracking): State<Arc<Tracking>>, request: Request) -> Answer {
-    let run = query(request.uri(), "run_uuid").unwrap_or_default();
+    let run = query(request.uri(), "run_uuid")?.unwrap_or_default();
     let question = Some(tracking.run(&run)).filter(|_| !run.is_empty());
-    let wanted = wanted(question, query(request.uri(), "path"))?;
+    let wanted = wanted(question, query(request.uri(), "path")?)?;
     let (head, body) = request.into_parts();
     let found = match tracking.place(&head, wanted).await? {
         Place::Here(found) => found,
@@ -273,24 +274,19 @@ fn check_size(size: Option<u64>) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses a path that leads out, or was no UTF-8, before anybody is asked. What lacks a part is the tracking server's to refuse.
+/// Refuses a path that leads out before anybody is asked. What lacks a part is the tracking server's to refuse.
 fn wanted(question: Option<String>, path: Option<String>) -> Result<Option<Wanted>, Refusal> {
     let Some((question, path)) = question.zip(path) else { return Ok(None) };
-    if path.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(Refusal::invalid("Invalid path: it is not UTF-8"));
-    }
     Ok(Some(Wanted { question, artifact: Requested::of_text(&path)? }))
 }
 
-fn run_of(uri: &Uri) -> Option<String> {
-    query(uri, "run_id").or_else(|| query(uri, "run_uuid"))
+fn run_of(uri: &Uri) -> Result<Option<String>, Refusal> {
+    Ok(query(uri, "run_id")?.or(query(uri, "run_uuid")?))
 }
 
-/// The first of a name that a request has.
-fn query(uri: &Uri, name: &str) -> Option<String> {
-    let query = uri.query().unwrap_or_default();
-    let found = form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
-    found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
+/// The first of a name that a request has, unless it is empty.
+fn query(uri: &Uri, name: &str) -> Result<Option<String>, Refusal> {
+    Ok(of_query(uri.query().unwrap_or_default(), name)?.filter(|value| !value.is_empty()))
 }
 
 fn encoded(text: &str) -> String {
