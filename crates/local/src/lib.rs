@@ -31,6 +31,7 @@
 mod client;
 mod config;
 mod error;
+mod read;
 mod store;
 mod upload;
 mod write;

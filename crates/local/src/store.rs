@@ -1,9 +1,7 @@
 //! The artifact store trait over the file system: each operation is one piece of blocking work.
 
 use std::collections::HashSet;
-use std::io::IoSliceMut;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,22 +17,14 @@ use mlflow_artifacts_core::{
     Properties, PutBody, PutMode, PutOptions, PutOutcome, Result, SignedRequest, SourceFile, StoreInfo,
     Upload, UploadOptions, UploadToken, verified,
 };
-use rustix::io::{ReadWriteFlags, preadv2};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Root;
 use crate::error::changed;
+use crate::read::{Reading, SMALL, at_once};
 use crate::upload::{self, LocalUpload};
 use crate::write::{Write, check};
 use crate::{Fsync, SCHEME};
-
-/// How much one item of a download's stream holds at most, and how many of them are read ahead. Little enough that what is read is
-/// still in the processor's cache when it is sent.
-const READ_CHUNK: usize = 512 << 10;
-const READ_AHEAD: usize = 2;
-
-/// How much is read together with opening the file.
-const SMALL: u64 = 64 << 10;
 
 /// How much of a stream is taken while what came before is written. Much enough that a stream as fast as the file system seldom waits for
 /// one thread to wake the other.
@@ -47,6 +37,7 @@ const WRITE_BATCH: usize = 2 << 20;
 pub struct LocalStore {
     info: StoreInfo,
     root: Root,
+    reading: Reading,
 }
 
 impl LocalStore {
@@ -54,7 +45,7 @@ impl LocalStore {
     pub fn new(root: impl Into<PathBuf>, fsync: Fsync) -> Result<Self> {
         let root = std::path::absolute(root.into()).map_err(Error::from_io)?;
         let info = StoreInfo { scheme: SCHEME.to_owned(), root: root.display().to_string() };
-        Ok(LocalStore { info, root: Root::new(root, fsync) })
+        Ok(LocalStore { info, root: Root::new(root, fsync), reading: Reading::new() })
     }
 
     /// Runs `work` on a blocking thread. The token is cancelled when the future is dropped; the work then cleans up.
@@ -278,7 +269,7 @@ impl ArtifactStore for LocalStore {
     }
 
     async fn get(&self, path: &ArtifactPath, options: GetOptions) -> Result<Download> {
-        let target = path.clone();
+        let (target, reading) = (path.clone(), self.reading.clone());
         let open = move |root: &Root, _: &CancellationToken| {
             let (source, meta) = root.read(&target)?;
             if options.if_match.is_some() && options.if_match != meta.etag {
@@ -289,10 +280,10 @@ impl ArtifactStore for LocalStore {
             let whole = options.range == ByteRange::Full && options.digest.is_none();
             // What is small is read here and now: another turn of a thread costs more than to read it.
             let bytes = if range.end - range.start <= SMALL {
-                let bytes = read_chunk(&source, range.start, range.end)?;
+                let bytes = at_once(&source, range.start, range.end)?;
                 stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
             } else {
-                read_range(Arc::clone(&source), range.start, range.end)
+                reading.range(Arc::clone(&source), range.start, range.end)
             };
             let stream = verified(bytes, Some(range.end - range.start), options.digest);
             let stream = stream.map_err(move |error| error.with_operation("get").with_path(&target)).boxed();
@@ -383,47 +374,6 @@ impl ArtifactStore for LocalStore {
 }
 
 /// The bytes of a file from `start` to `end`, read by offset. What is not in memory yet is read by other threads, some of it ahead.
-fn read_range(source: Arc<SourceFile>, start: u64, end: u64) -> ByteStream {
-    let chunks = (start..end).step_by(READ_CHUNK);
-    let read = move |at: u64| {
-        let source = Arc::clone(&source);
-        async move {
-            match read_cached(&source, at, end) {
-                Some(chunk) => Ok(chunk),
-                None => run_blocking(move |_| read_chunk(&source, at, end)).await,
-            }
-        }
-    };
-    stream::iter(chunks).map(read).buffered(READ_AHEAD).boxed()
-}
-
-/// The chunk at this offset if the system has it in memory, where the file system can tell: tmpfs and NFS cannot. To copy it takes less time
-/// than to have another thread do it.
-fn read_cached(source: &SourceFile, at: u64, end: u64) -> Option<Bytes> {
-    let mut chunk = empty_chunk(at, end);
-    let buffers = &mut [IoSliceMut::new(&mut chunk)];
-    let read = preadv2(source.file(), buffers, at, ReadWriteFlags::NOWAIT).ok()?;
-    (read == chunk.len()).then(|| Bytes::from(chunk))
-}
-
-fn empty_chunk(at: u64, end: u64) -> Vec<u8> {
-    vec![0; usize::try_from(end - at).map_or(READ_CHUNK, |left| left.min(READ_CHUNK))]
-}
-
-/// The chunk at this offset; less if the file has become shorter, which the length check of the caller notices.
-fn read_chunk(source: &SourceFile, at: u64, end: u64) -> Result<Bytes> {
-    let mut chunk = empty_chunk(at, end);
-    let mut filled = 0;
-    while filled < chunk.len() {
-        let read = source.file().read_at(&mut chunk[filled..], at + filled as u64).map_err(Error::from_io)?;
-        if read == 0 {
-            chunk.truncate(filled);
-        }
-        filled += read;
-    }
-    Ok(Bytes::from(chunk))
-}
-
 /// A walk through a directory, one directory at a time, in order.
 struct Walk {
     root: Root,

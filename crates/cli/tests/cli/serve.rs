@@ -312,7 +312,18 @@ fn a_thousand_connections_do_not_harm_one_another() {
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let scratch = Scratch::new();
     let serving = Serving::start(&scratch, "store", &[], &[]);
-    let idle: Vec<_> = (0..750).map(|_| TcpStream::connect(serving.address).unwrap()).collect();
+    let idle: Vec<_> = (0..550).map(|_| TcpStream::connect(serving.address).unwrap()).collect();
+    fs::create_dir(scratch.path("store")).unwrap();
+    fs::write(scratch.path("store/large"), vec![7; 16 << 20]).unwrap();
+    // They ask, and do not read the answer.
+    let asking = format!("GET {ARTIFACTS}/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let stalled: Vec<_> = (0..200)
+        .map(|_| {
+            let mut stream = TcpStream::connect(serving.address).unwrap();
+            stream.write_all(asking.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
     // Half of a part that a store would wait for, then a byte now and then.
     let mut trickling: Vec<_> =
         (0..50).map(|number| begin_upload(&serving, number, &vec![7; 50_000])).collect();
@@ -337,7 +348,8 @@ fn a_thousand_connections_do_not_harm_one_another() {
     let peak = peak(&serving.process);
     println!("{} MiB at most", peak >> 20);
     assert!(peak < 128 << 20, "{} MiB", peak >> 20);
-    drop((idle, trickling));
+    assert_eq!(serving.ask("GET", &format!("{ARTIFACTS}/large"), b"").1.len(), 16 << 20);
+    drop((idle, stalled, trickling));
     wait_until("what was given up is gone", || {
         fs::read_dir(scratch.path("store/slow")).map_or(0, Iterator::count) == 0
     });
