@@ -33,6 +33,9 @@ const WRITE_BATCH: usize = 2 << 20;
 /// A directory as an artifact store.
 ///
 /// Its operations must run inside a tokio runtime: they do their work on its blocking threads.
+///
+/// All its downloads have 32 MiB of memory together: pieces of 512 KiB while there is room, of 16 KiB else. A piece counts until it is
+/// dropped.
 #[derive(Debug)]
 pub struct LocalStore {
     info: StoreInfo,
