@@ -11,7 +11,7 @@ EXAMPLES = pathlib.Path(__file__).parents[3] / "examples" / "python"
 
 
 # How a program ends now and then whose last work was Arrow's: a thread of its pool lets go of Python's file when Python itself is ending
-# (with every file system of fsspec, up to Python 3.13). Everything was done by then, and nobody else in the process is of C++.
+# (with every file system of fsspec, up to Python 3.13). Everything was done by then, and our library has no C++ that could say so.
 ARROW_ABORTS = (-6, "terminate called without an active exception\n")
 
 
