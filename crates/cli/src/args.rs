@@ -491,8 +491,8 @@ pub(crate) struct HealthArguments {
 }
 
 const HEALTH_AFTER_HELP: &str = "\
-Asks http://127.0.0.1:PORT/PREFIX/health and gives up after five seconds of silence. It says nothing of the store. A server that speaks TLS is \
-asked where it answers for Prometheus, which has /health too: --port of its --metrics-listen.";
+Asks http://127.0.0.1:PORT/PREFIX/health and gives up after five seconds of silence. It says nothing of the store. A server that \
+speaks TLS is asked where it answers for Prometheus, which has /health too: --port of its --metrics-listen.";
 
 /// What stands between commas, which people write with spaces.
 fn trimmed(texts: &[String]) -> Vec<String> {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use common::{
     Place, StopAfter, broken, is_temporary, kind, path, slow_body, snapshot, start, told, until, within,
 };
+use futures_util::TryStreamExt as _;
 use mlflow_artifacts_core::{
     ArtifactPath, ArtifactStore as _, ArtifactStoreExt as _, CopyOptions, DeleteOptions, Deleted, Digest,
     DigestAlgorithm, ErrorKind, GetOptions, ListOptions, PutBody, PutMode, PutOptions, Registry, SourceFile,
@@ -102,6 +103,26 @@ async fn a_symlink_that_leads_out_is_refused_for_every_operation() {
         }
     }
     assert_eq!(snapshot(place.directory.path()), before, "something was touched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_what_was_read_leaves_others_less_memory_and_no_other_content() {
+    let place = Place::new();
+    let content: Bytes = (0..=250u8).cycle().take(2_000_003).collect();
+    place.store.put_bytes(&path("file"), content.clone()).await.unwrap();
+    let mut held = Vec::new();
+    let mut sizes = BTreeSet::new();
+    for _ in 0..80 {
+        let mut download = place.store.get(&path("file"), GetOptions::default()).await.unwrap();
+        let piece = download.stream.try_next().await.unwrap().unwrap();
+        sizes.insert(piece.len());
+        held.push((piece, download.stream));
+    }
+    assert_eq!(sizes, BTreeSet::from([16 << 10, 512 << 10]));
+    assert!(place.store.get_bytes(&path("file")).await.unwrap() == content);
+    drop(held);
+    let mut download = place.store.get(&path("file"), GetOptions::default()).await.unwrap();
+    assert_eq!(download.stream.try_next().await.unwrap().unwrap().len(), 512 << 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

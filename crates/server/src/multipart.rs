@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Uri;
-use axum::http::header::RETRY_AFTER;
 use axum::response::Response;
 use mlflow_artifacts_core::{
     ArtifactPath, Capabilities, PartReceipt, PresignMethod, PresignRequest, SignedRequest, Upload,
@@ -124,10 +123,9 @@ pub(crate) async fn complete(
 /// Waits until a large message may be read.
 async fn turn(server: &Shared) -> Result<SemaphorePermit<'_>, Refusal> {
     let turn = timeout(LONGEST_QUEUE, server.large_messages.acquire()).await;
-    turn.ok().and_then(Result::ok).ok_or_else(|| {
-        Refusal::new(Code::TemporarilyUnavailable, "too many large messages are being read")
-            .with_header(RETRY_AFTER, SOON)
-    })
+    turn.ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| Refusal::busy("too many large messages are being read", SOON))
 }
 
 /// What a client says of a part. It does not tell the size, which the store knows by the etag: each gets that of the upload's parts.

@@ -101,6 +101,12 @@ impl Refusal {
         Refusal::new(Code::InvalidParameterValue, message)
     }
 
+    /// This server has no room for it now; so many seconds later it may.
+    pub(crate) fn busy(message: &'static str, seconds: u32) -> Self {
+        Refusal::new(Code::TemporarilyUnavailable, message)
+            .with_header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == code
     }

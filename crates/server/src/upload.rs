@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING};
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -61,10 +61,12 @@ pub(crate) async fn store(
     match put {
         Err(error) if has_no_room.load(Ordering::Relaxed) => {
             log::warn!("{error}");
-            let message = "other uploads took all of the server's memory for too long";
-            Err(Refusal::new(Code::TemporarilyUnavailable, message).with_header(RETRY_AFTER, SOON))
+            Err(Refusal::busy("other uploads took all of the server's memory for too long", SOON))
         }
-        put => Ok(put.map(|_| ())?),
+        put => {
+            put?;
+            Ok(())
+        }
     }
 }
 
@@ -86,8 +88,8 @@ fn check_parts(server: &Shared, length: u64) -> Result<(), Refusal> {
         .into())
 }
 
-/// When those who found no room may try again.
-pub(crate) const SOON: HeaderValue = HeaderValue::from_static("5");
+/// After how many seconds those who found no room may try again.
+pub(crate) const SOON: u32 = 5;
 
 /// Refuses a body that is encoded on its way: it would be passed on as if it were content. A `Content-Length` beside a `Transfer-Encoding`
 /// is gone already: hyper goes by the latter alone (RFC 9112, section 6.3), and what is passed on is framed anew.

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use mlflow_artifacts_core::{Result, Secret};
 use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
@@ -134,10 +133,7 @@ impl Passwords {
             return Ok(true);
         }
         let turn = timeout(LONGEST_QUEUE, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_| {
-            Refusal::new(Code::TemporarilyUnavailable, "too many passwords are being looked at")
-                .with_header(RETRY_AFTER, HeaderValue::from_static("15"))
-        })?;
+        let turn = turn.map_err(|_| Refusal::busy("too many passwords are being looked at", 15))?;
         let password = password.clone();
         // It takes a twentieth of a second and more: not on a thread that serves others. A client that goes away does not end it, and so
         // not the turn either.
