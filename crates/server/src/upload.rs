@@ -13,9 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use mlflow_artifacts_core::{
-    ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result, UploadOptions,
-};
+use mlflow_artifacts_core::{ArtifactPath, ByteStream, Error, ErrorKind, PutBody, PutOptions, Result};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use crate::access::{Actions, Caller};
@@ -74,15 +72,14 @@ pub(crate) async fn store(
 /// to take more.
 fn check_parts(server: &Shared, length: u64) -> Result<(), Refusal> {
     let limits = server.store.limits().parts.filter(|limits| limits.pays_from.is_some());
-    let size = limits.map_or(0, |limits| {
-        limits.part_size(&UploadOptions { length: Some(length), ..UploadOptions::default() }, 0)
-    });
+    let size = limits.map_or(0, |limits| length.div_ceil(limits.max_count.into()));
     let room = server.budget.limit() as u64;
     if size <= room {
         return Ok(());
     }
-    let message =
-        format!("its parts would have {size} bytes each, and all uploads have {room} bytes of memory");
+    let message = format!(
+        "its parts would have {size} bytes each at least, and all uploads have {room} bytes of memory"
+    );
     Err(Error::new(ErrorKind::TooLarge, message)
         .with_help("the server's --upload-memory says how much")
         .into())

@@ -382,6 +382,18 @@ fn a_size_that_is_announced_takes_no_memory() {
     assert!(answer.text().contains("--upload-memory"), "{answer:?}");
 }
 
+#[test]
+fn little_memory_is_no_reason_to_refuse_what_needs_little() {
+    let storage = S3s::start(&["bucket"]);
+    let options = ServerOptions { upload_memory: 1 << 20, ..ServerOptions::default() };
+    let server = Running::with(options, |_| s3_store(storage.url(), storage.keys()));
+    for (name, size) in [("small", 10), ("large", 9 << 20)] {
+        let content = vec![7; size];
+        assert_eq!(server.put(name, &content).status, 200, "{name}");
+        assert!(server.get(name).body == content, "{name}");
+    }
+}
+
 /// A client that has announced more than it sends.
 fn begin_put(server: &Running, path: &str, announced: usize, sent: &[u8]) -> std::net::TcpStream {
     let mut stream = server.connect();
