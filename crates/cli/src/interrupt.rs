@@ -6,8 +6,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use mlflow_artifacts::{Error, ErrorKind, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
 use crate::output;
@@ -28,15 +31,18 @@ enum State {
 }
 
 impl Interrupt {
-    /// Takes over the signals. Under `nohup` they stay as they are, else a hangup would stop what is meant to survive it.
+    /// Takes over the signals, but for those that this process was started to ignore, as `nohup` has it for a hangup.
     pub(crate) fn install() -> Result<Self> {
         let interrupt = Self::default();
-        if !hangup_is_ignored() {
-            let handler = interrupt.clone();
-            ctrlc::set_handler(move || handler.signalled()).map_err(|error| {
-                Error::new(ErrorKind::Io, error.to_string()).with_operation("handle signals")
-            })?;
-        }
+        let ignored = ignored_signals();
+        let heeded =
+            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let failed =
+            |error: io::Error| Error::new(ErrorKind::Io, error.to_string()).with_operation("handle signals");
+        let mut signals = Signals::new(heeded).map_err(failed)?;
+        let handler = interrupt.clone();
+        let handle = move || signals.forever().for_each(|_| handler.signalled());
+        thread::Builder::new().name("signals".to_owned()).spawn(handle).map_err(failed)?;
         Ok(interrupt)
     }
 
@@ -78,10 +84,9 @@ impl Drop for Stoppable {
     }
 }
 
-/// Whether this process was started to survive a hangup. The signal crate would overwrite that.
-fn hangup_is_ignored() -> bool {
-    const HANGUP: u64 = 1;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// What this process ignores, a bit each, from signal 1 on: nothing has changed yet what it was started with.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP != 0)
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

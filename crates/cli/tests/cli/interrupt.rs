@@ -67,18 +67,30 @@ fn a_reader_ends_at_once() {
     assert_eq!(finished.code, Some(130), "{}", finished.errors);
 }
 
+/// `nohup` lets the command ignore a hangup, a shell an interrupt of what it runs in the background.
 #[test]
-fn what_shall_survive_a_hangup_does() {
-    let scratch = Scratch::new();
-    let mut command = Command::new("nohup");
-    command.args([BINARY, "put", "-", &scratch.uri("store/a")]);
-    let mut child = spawn(command.stdin(Stdio::piped()));
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(&vec![1; 1 << 20]).unwrap();
-    wait_until("it writes", || scratch.path("store").is_dir());
-    send(&child, "HUP");
-    input.write_all(&vec![1; 1 << 20]).unwrap();
-    drop(input);
-    assert!(child.wait().unwrap().success());
-    assert_eq!(fs::metadata(scratch.path("store/a")).unwrap().len(), 2 << 20);
+fn what_shall_survive_a_signal_does_and_heeds_the_others() {
+    for (ignored, heeded) in [("HUP", "TERM"), ("INT", "HUP")] {
+        let scratch = Scratch::new();
+        let survivor = |name: &str| {
+            let mut command = Command::new("env");
+            command.args(["--default-signal=INT,HUP", &format!("--ignore-signal={ignored}"), BINARY]);
+            let mut child =
+                spawn(command.args(["put", "-", &scratch.uri(&format!("{name}/a"))]).stdin(Stdio::piped()));
+            let mut input = child.stdin.take().unwrap();
+            input.write_all(&vec![1; 1 << 20]).unwrap();
+            wait_until("it writes", || scratch.path(name).is_dir());
+            send(&child, ignored);
+            input.write_all(&vec![1; 1 << 20]).unwrap();
+            (child, input)
+        };
+        let (mut child, input) = survivor("whole");
+        drop(input);
+        assert!(child.wait().unwrap().success());
+        assert_eq!(fs::metadata(scratch.path("whole/a")).unwrap().len(), 2 << 20);
+
+        let (child, _input) = survivor("stopped");
+        signal(child, heeded).fails(130, &["stopping and cleaning up", "cancelled"]);
+        assert!(!scratch.path("stopped").exists());
+    }
 }

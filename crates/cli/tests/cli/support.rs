@@ -49,10 +49,11 @@ impl Scratch {
         path
     }
 
-    /// The command, to be run in this directory.
+    /// The command, to be run in this directory. It heeds signals, whatever those who run the tests have ignored.
     pub(crate) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
-        let mut command = Command::new(BINARY);
-        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,HUP", BINARY]).args(arguments);
+        command.current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
