@@ -28,7 +28,7 @@ import urllib.request
 import mlflow
 
 # How long a server may take to start: a tracking server makes its database first.
-PATIENCE = 300
+PATIENCE = 900
 
 
 class Doubling(mlflow.pyfunc.PythonModel):

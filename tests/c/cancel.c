@@ -63,7 +63,7 @@ static double cancel_after(mlfa_store *store, long microseconds, int *cancelled)
     CHECK_STATUS(mlfa_task_result(task, &error), status);
     CHECK(status == MLFA_OK || status == MLFA_E_CANCELLED);
     mlfa_task_free(task);
-    CHECK(count_temporaries("store") == 0);
+    check_no_temporaries("store");
     if (status == MLFA_OK) {
         remove_target(store);
     } else {

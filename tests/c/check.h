@@ -215,6 +215,14 @@ static inline size_t count_temporaries(const char *directory) {
     return temporaries_found;
 }
 
+/* There are none of them, soon: what is given up may have to wait for a slow disk. */
+static inline void check_no_temporaries(const char *directory) {
+    for (int tries = 0; tries < 600 && count_temporaries(directory) > 0; tries++) {
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+    CHECK(count_temporaries(directory) == 0);
+}
+
 /* ---- Stores ---- */
 
 static inline mlfa_context *new_context(void) {

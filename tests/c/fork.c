@@ -7,7 +7,7 @@
 
 #define ROUNDS 100
 /* A process that has not done its part of a round by then hangs. */
-#define SECONDS_PER_ROUND 60
+#define SECONDS_PER_ROUND 600
 
 struct handles {
     mlfa_context *context;

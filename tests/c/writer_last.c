@@ -78,14 +78,19 @@ int main(int argc, char **argv) {
     uint8_t *bytes = some_bytes(LARGE, 1);
     const char *uris[] = {"memory:", file_uri("store")};
     double longest = 0;
+    int late[2 * sizeof USES / sizeof USES[0]] = {0};
     for (int round = 0; round < rounds(10); round++) {
         for (size_t at = 0; at < 2 * sizeof USES / sizeof USES[0]; at++) {
             about = USES[at / 2].name;
             double took = free_last(uris[at % 2], USES[at / 2].use, bytes);
-            CHECK(took < LONGEST_MS);
+            late[at] += took >= LONGEST_MS;
             longest = took > longest ? took : longest;
             check_that_nothing_is_there(uris[1]);
         }
+    }
+    /* One may wait for a slow disk; a put that was waited for would be late each time. */
+    for (size_t at = 0; at < sizeof late / sizeof late[0]; at++) {
+        CHECK(late[at] < rounds(10));
     }
     printf("freed in %.1f ms at most\n", longest);
     free(bytes);

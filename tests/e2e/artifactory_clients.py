@@ -71,7 +71,7 @@ from pyartifactory.models import (  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
 USER, PASSWORD, TOKEN = "admin", "password", "e2e-token"
-START_TIMEOUT = 60
+START_TIMEOUT = 300
 CHECK_TIMEOUT = 300
 COMMAND_TIMEOUT = 600
 
@@ -251,7 +251,7 @@ class Emulator:
         headers = dict(headers or {})
         if login:
             headers["Authorization"] = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=120)
         try:
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()

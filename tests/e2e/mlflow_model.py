@@ -45,7 +45,7 @@ TREE = {
     ".hidden": b"hidden\n",
 }
 
-COMMAND_TIMEOUT = 120
+COMMAND_TIMEOUT = 600
 
 
 class Difference(Exception):

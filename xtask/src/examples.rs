@@ -132,7 +132,7 @@ fn serve(server: &mut Command, refused: usize) -> Outcome {
 /// The status and the body that the server answers.
 fn ask(address: &str, method: &str, path: &str, body: &[u8]) -> Outcome<(u16, Vec<u8>)> {
     let mut connection = TcpStream::connect(address)?;
-    connection.set_read_timeout(Some(std::time::Duration::from_mins(1)))?;
+    connection.set_read_timeout(Some(std::time::Duration::from_mins(10)))?;
     let head = format!(
         "{method} /artifacts/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()

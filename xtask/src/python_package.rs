@@ -120,7 +120,8 @@ impl Version {
     /// Installs the wheel into the environment, and runs the tests that it has what is needed for.
     fn test(&self, wheel: &Path) -> Outcome<usize> {
         let python = self.environment()?;
-        run(command(&python, ["-m", "pip", "install", "--quiet", "--force-reinstall"]).arg(wheel))?;
+        run(command(&python, ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"])
+            .arg(wheel))?;
         let plugin = if self.requirements == WITHOUT_MLFLOW { &[] } else { PLUGIN };
         let tests = [ALONE, plugin].concat();
         pytest(&format!("Python 3.{}", self.minor), command(&python, ["-m", "pytest"]).args(tests))

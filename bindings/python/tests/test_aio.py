@@ -18,7 +18,7 @@ def uri(request, tmp_path):
 def run(act, uri):
     async def main():
         async with AsyncStore(uri) as store:
-            await asyncio.wait_for(act(store), 60)
+            await asyncio.wait_for(act(store), 600)
 
     asyncio.run(main())
 

@@ -17,7 +17,9 @@ ARROW_ABORTS = (-6, "terminate called without an active exception\n")
 
 def run(name, *arguments, may_end=(), **environment):
     command = [sys.executable, EXAMPLES / name, *arguments]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    # What is printed is out even if it is aborted.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 or (done.returncode, done.stderr) in may_end, done.stderr
     return done.stdout.splitlines()
 

@@ -119,7 +119,7 @@ def below(store, path):
 def test_a_server_stands_between(name, serving, database, tree, tmp_path, monkeypatch):
     """Scenarios 3 (local) and 5 (remote): only the server reaches the store."""
     uri = place(name, tmp_path)
-    how = ["--gunicorn-opts", "--workers 2 --timeout 120"] if serving == "gunicorn" else []
+    how = ["--gunicorn-opts", "--workers 2 --timeout 0"] if serving == "gunicorn" else []
     with Server(tmp_path, database, "--artifacts-destination", uri, *how, **CLIENTS_MOVE_LARGE_FILES) as server:
         mlflow.set_tracking_uri(server.url)
         run = log_and_load(tree, "0")

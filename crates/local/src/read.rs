@@ -26,7 +26,7 @@ const LITTLE: usize = 16 << 10;
 const AHEAD: usize = 2;
 
 /// How much memory all downloads of a store take, beside a little for each.
-const MEMORY: usize = 32 << 20;
+const MEMORY: usize = 16 << 20;
 
 /// What the downloads of a store share.
 #[derive(Clone, Debug)]

@@ -77,7 +77,7 @@ fn main() {
 
 /// The suite over a server at this address.
 fn subject(name: &str, url: String, more: Capabilities, config: StoreConfig) -> StoreUnderTest {
-    let config = config.with("tracking_uri", url).with("token", CANARY).with("retries", "4");
+    let config = config.with("tracking_uri", url).with("token", CANARY).with("retries", "8");
     let places = AtomicU32::new(0);
     let name_of_run = name.to_owned();
     let subject = StoreUnderTest::new(name, Capabilities::RANGE | more, async move || {

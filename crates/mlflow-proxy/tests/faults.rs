@@ -134,7 +134,11 @@ mod cut_off {
         assert!(store.get_bytes(&path("file")).await.unwrap() == content);
         let requests = recorder.requests();
         assert_eq!(requests.len(), 3);
-        assert_eq!(requests[1].headers["range"], format!("bytes=1500000-{}", (5 << 20) - 1));
+        // What had come by the time of the reset may not all have been read.
+        let range = requests[1].headers["range"].to_str().unwrap().strip_prefix("bytes=").unwrap();
+        let (start, last) = range.split_once('-').unwrap();
+        assert!((1..=1_500_000).contains(&start.parse().unwrap()), "{range}");
+        assert_eq!(last, ((5 << 20) - 1).to_string());
         assert!(requests[1].headers.contains_key("if-range"));
         // And in a part of it.
         recorder.inject(on("GET", Effect::ResetAnswer(1_000)));
@@ -429,7 +433,7 @@ mod parts {
 
     /// What runs after the store has answered ends soon.
     async fn settles(server: &Scripted, expected: &[&str]) {
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if steps(server) == expected {
                 return;
             }

@@ -50,6 +50,7 @@ mod multipart;
 mod observe;
 mod options;
 mod path;
+mod reading;
 mod refusal;
 mod routes;
 mod security;

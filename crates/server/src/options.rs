@@ -74,7 +74,7 @@ impl Default for ServerOptions {
             upstream_ca_bundle: None,
             upstream_timeout: Duration::from_mins(5),
             max_connections: 4096,
-            upload_memory: 64 << 20,
+            upload_memory: 32 << 20,
             header_timeout: Duration::from_mins(1),
             body_timeout: Duration::from_mins(2),
             drain_timeout: Duration::from_secs(30),

@@ -24,12 +24,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::budget::Budget;
 use crate::observe::{Observed, Observer};
+use crate::reading::{Careful, MOST};
 use crate::routes::{Shared, router};
 use crate::upstream::Upstream;
 use crate::{AccessLog, Metrics, ServerOptions};
-
-/// How much of a connection is read ahead.
-const BUFFER: usize = 128 << 10;
 
 /// How long a client may take to agree on TLS.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,6 +133,7 @@ impl Server {
         let watching = GracefulShutdown::new();
         let mut open = Connections {
             service: TowerToHyperService::new(self.router),
+            budget: self.budget,
             observer: Arc::new(self.observer),
             header_timeout: self.options.header_timeout,
             patience: self.options.body_timeout,
@@ -173,6 +172,7 @@ impl Server {
 /// The connections that are open.
 struct Connections {
     service: TowerToHyperService<Router>,
+    budget: Budget,
     observer: Arc<Observer>,
     header_timeout: Duration,
     /// How long what is sent may be left unread.
@@ -196,12 +196,13 @@ impl Connections {
         let (timeout, tls) = (self.header_timeout, self.tls.clone());
         let peer = Peer { address, is_encrypted: tls.is_some() };
         let service = Observed { router: self.service.clone(), observer: Arc::clone(&self.observer), peer };
+        let budget = self.budget.clone();
         let counted = self.observer.metrics.as_ref().map(Metrics::connection);
         self.tasks.spawn(async move {
             let served = match tls {
-                None => serve(stream, service, timeout, watcher).await,
+                None => serve(Careful::new(stream, budget), service, timeout, watcher).await,
                 Some(Acceptor(tls)) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, service, timeout, watcher).await,
+                    Ok(Ok(stream)) => serve(Careful::new(stream, budget), service, timeout, watcher).await,
                     Ok(Err(error)) => Err(format!("TLS: {error}")),
                     Err(_) => Err("TLS: nothing came".to_owned()),
                 },
@@ -229,7 +230,7 @@ async fn serve(
     watcher: Watcher,
 ) -> Result<(), String> {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MOST);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection).await.map_err(|error| error.to_string())
 }

@@ -89,7 +89,9 @@ fn an_upload_during_which_the_backend_is_started_again_is_whole_or_refused() {
             there = got.body;
             got.status == 200
         });
-        assert!(there == if is_stored { &new[..] } else { &old[..] }, "{moment}: {} bytes", there.len());
+        // What was refused may be there all the same, if it was the backend's answer that was lost.
+        let is_true = there == new || (!is_stored && there == old);
+        assert!(is_true, "{moment}: {} bytes", there.len());
     }
 }
 
@@ -169,7 +171,7 @@ fn those_who_hold_half_a_part_and_send_no_more_do_not_keep_others_out() {
                 scope.spawn(move || trickle(server, &format!("slow/{number}"), is_over))
             })
             .collect();
-        sleep(Duration::from_secs(1));
+        sleep(Duration::from_secs(3));
         let fast: Vec<_> = (0..4)
             .map(|number| {
                 let (server, content) = (&server, &content);

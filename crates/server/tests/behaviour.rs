@@ -421,9 +421,9 @@ fn a_client_that_goes_away_leaves_nothing() {
     );
     chunked.write_all(head.as_bytes()).unwrap();
     drop(chunked);
-    eventually("everything but what was whole is gone", || server.files() == ["kept"]);
+    // By then the server has read some of them.
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(server.files(), ["kept"]);
+    eventually("everything but what was whole is gone", || server.files() == ["kept"]);
     assert_eq!(server.get("kept").body, b"old");
 }
 
@@ -431,7 +431,7 @@ fn a_client_that_goes_away_leaves_nothing() {
 fn a_client_that_falls_silent_is_given_up() {
     let options = ServerOptions {
         body_timeout: Duration::from_secs(2),
-        header_timeout: Duration::from_secs(2),
+        header_timeout: Duration::from_secs(10),
         ..ServerOptions::default()
     };
     let server = Running::start(options);
@@ -545,7 +545,7 @@ fn what_does_not_end_in_time_is_given_up() {
     eventually("it is being written", || !server.files().is_empty());
     server.stop();
     server.stopped();
-    assert_eq!(server.files(), [""; 0]);
+    eventually("it is gone", || server.files().is_empty());
 }
 
 #[test]
@@ -605,5 +605,5 @@ fn parts_of_what_is_given_up_do_not_stay_in_a_bucket() {
     assert_eq!(uploading("DELETE"), 0);
     server.stop();
     server.stopped();
-    assert_eq!(uploading("DELETE"), 1, "{:?}", recorder.requests());
+    eventually("it is aborted", || uploading("DELETE") == 1);
 }

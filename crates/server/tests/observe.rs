@@ -361,7 +361,7 @@ fn numbers_are_those_of_the_requests_that_were_made() {
         ("mlflow_artifacts_http_received_bytes_total".to_owned(), 35.0),
         ("mlflow_artifacts_http_requests_in_flight".to_owned(), 0.0),
         ("mlflow_artifacts_upload_memory_bytes".to_owned(), 0.0),
-        ("mlflow_artifacts_upload_memory_limit_bytes".to_owned(), f64::from(64 << 20)),
+        ("mlflow_artifacts_upload_memory_limit_bytes".to_owned(), f64::from(32 << 20)),
         ("mlflow_artifacts_access_log_dropped_lines_total".to_owned(), 0.0),
         (format!("mlflow_artifacts_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1.0),
     ] {

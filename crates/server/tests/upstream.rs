@@ -589,11 +589,24 @@ fn by_hand<T: Send + 'static>(act: impl FnOnce(TcpStream) -> T + Send + 'static)
     let listener = free();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let acting = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
+        let stream = accepted(&listener);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         act(stream)
     });
     (url, acting)
+}
+
+/// The next connection; it fails if none comes.
+fn accepted(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let mut stream = None;
+    eventually("somebody connects", || {
+        stream = listener.accept().ok();
+        stream.is_some()
+    });
+    let (stream, _) = stream.unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
 }
 
 /// Reads up to the end of a head.
@@ -635,8 +648,10 @@ fn answers_flow_as_they_come() {
 #[test]
 fn a_client_that_hangs_up_is_not_answered_for_any_more() {
     for answers_before in [false, true] {
+        let (tell, asked) = std::sync::mpsc::channel();
         let (url, upstream) = by_hand(move |mut stream| {
             read_head(&mut stream);
+            tell.send(()).unwrap();
             if answers_before {
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nbegun").unwrap();
             }
@@ -648,10 +663,10 @@ fn a_client_that_hangs_up_is_not_answered_for_any_more() {
         let server = before(&url);
         let mut client = server.connect();
         client.write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        asked.recv_timeout(PATIENCE).unwrap();
         if answers_before {
             assert_eq!(client.read(&mut [0]).unwrap(), 1);
         }
-        std::thread::sleep(Duration::from_millis(50));
         drop(client);
         assert!(upstream.join().unwrap(), "the request goes on");
     }
@@ -738,7 +753,7 @@ fn write_until_stuck(stream: &mut TcpStream) -> usize {
 
 #[test]
 fn an_upstream_that_does_not_answer_is_told_as_mlflow_tells_errors() {
-    let unreachable = before(&format!("http://{}", free().local_addr().unwrap()));
+    let unreachable = before("http://127.0.0.1:1");
     let cut = by_hand(|mut stream| drop(read_head(&mut stream)));
     let nonsense = by_hand(|mut stream| {
         read_head(&mut stream);
@@ -769,7 +784,7 @@ fn an_upstream_that_does_not_answer_is_told_as_mlflow_tells_errors() {
         assert_eq!(server.ask("GET", "/health", &[], b"").text(), "OK");
         assert_eq!(server.put("a", b"a").status, 200);
     }
-    let unreachable = before(&format!("http://{}", free().local_addr().unwrap()));
+    let unreachable = before("http://127.0.0.1:1");
     for target in ["/api/3.0/mlflow/server-info", "/version", "/get-artifact?run_id=r&path=a"] {
         assert_eq!(unreachable.ask("GET", target, &[], b"").status, 503, "{target}");
     }

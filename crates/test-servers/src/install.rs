@@ -10,14 +10,8 @@ use std::process::Command;
 pub(crate) fn installed(name: &str, wanted: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let servers = target().join("test-servers");
     let directory = servers.join(name);
-    let prepare = || -> io::Result<File> {
-        std::fs::create_dir_all(&servers)?;
-        let lock = File::create(directory.with_extension("lock"))?;
-        lock.lock()?;
-        Ok(lock)
-    };
     let fails = |error: io::Error| -> ! { panic!("{name} cannot be installed: {error}") };
-    let _locked = prepare().unwrap_or_else(|error| fails(error));
+    let _locked = lock(name);
     // Written last: what is there is complete.
     let stamp = directory.join("installed.txt");
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
@@ -60,13 +54,29 @@ pub(crate) fn unpack(directory: &Path, packages: &[&str]) {
         command.args(["download", "--quiet"]).args(packages).current_dir(directory);
         command
     };
-    // Lists that are old name versions that are gone.
-    if !download().output().is_ok_and(|output| output.status.success()) {
-        run(Command::new("apt-get").args(["update", "--quiet"]));
-        run(&mut download());
+    let is_done = || download().output().is_ok_and(|output| output.status.success());
+    // Lists that are old name versions that are gone; somebody else may just be making them new.
+    if !is_done() {
+        let _locked = lock("apt");
+        if !is_done() {
+            run(Command::new("apt-get").args(["update", "--quiet"]));
+            run(&mut download());
+        }
     }
     let extract = "for package in *.deb; do dpkg --extract \"$package\" . && rm \"$package\" || exit 1; done";
     run(Command::new("sh").args(["-c", extract]).current_dir(directory));
+}
+
+/// Waits until no other test program, and no other thread, has this lock.
+pub(crate) fn lock(name: &str) -> File {
+    let servers = target().join("test-servers");
+    let locked = || -> io::Result<File> {
+        std::fs::create_dir_all(&servers)?;
+        let lock = File::create(servers.join(name).with_extension("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    };
+    locked().unwrap_or_else(|error| panic!("{name} cannot be locked: {error}"))
 }
 
 /// Runs a step of an installation. One that fails is a panic with what it printed.

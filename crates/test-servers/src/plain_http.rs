@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// The body of the answer to a request, which must be answered well: whatever else happens is a panic that tells it.
 pub(crate) fn send(address: SocketAddr, method: &str, target: &str, headers: &str, body: &str) -> String {

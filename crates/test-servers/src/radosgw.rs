@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::install::{installed, run};
+use crate::install::{installed, lock, run};
 use crate::keys::Keys;
 use crate::process::Process;
 
@@ -78,6 +78,7 @@ fn install() {
     if is_there.is_ok_and(|output| output.status.success()) {
         return;
     }
+    let _locked = lock("apt");
     run(Command::new("apt-get").args(["update", "--quiet"]));
     run(Command::new("apt-get")
         .args(["install", "--yes", "--quiet", "--no-install-recommends"])

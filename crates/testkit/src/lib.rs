@@ -71,7 +71,7 @@ impl StoreUnderTest {
             races: &[],
             canaries: Vec::new(),
             crowd: 10_000,
-            time_limit: Duration::from_mins(5),
+            time_limit: Duration::from_mins(30),
         }
     }
 
@@ -103,7 +103,7 @@ impl StoreUnderTest {
         self
     }
 
-    /// How long one case may take; five minutes unless said otherwise.
+    /// How long one case may take; half an hour unless said otherwise.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;

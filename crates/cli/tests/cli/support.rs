@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mlflow-artifacts");
@@ -77,7 +79,8 @@ impl Scratch {
     pub(crate) fn run_with_input(&self, arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Finished {
         let mut command = self.command(arguments);
         let mut child = spawn(command.stdin(Stdio::piped()));
-        child.stdin.take().unwrap().write_all(input).unwrap();
+        // It may refuse and end before it has read anything.
+        let _ = child.stdin.take().unwrap().write_all(input);
         child.wait_with_output().unwrap().into()
     }
 }
@@ -147,8 +150,8 @@ pub(crate) fn signal(mut child: Child, name: &str) -> Finished {
 
 /// Sends a signal.
 pub(crate) fn send(child: &Child, name: &str) {
-    let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
-    assert!(status.success());
+    let process = Pid::from_raw(child.id().try_into().unwrap());
+    kill(process, format!("SIG{name}").parse::<Signal>().unwrap()).unwrap();
 }
 
 /// Everything below `directory`, hidden names too: `None` for a directory, the content of a file.
