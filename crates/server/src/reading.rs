@@ -73,3 +73,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Careful<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn the_more_upload_the_less_is_read_at_once() {
+        static CONTENT: [u8; 2 * MOST] = [7; 2 * MOST];
+        let budget = Budget::new(0);
+        let at_once = |uploads: usize| {
+            let _accounts: Vec<_> = (0..uploads).map(|_| budget.account()).collect();
+            let mut bytes = vec![0; 2 * MOST];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let mut stream = Careful::new(&CONTENT[..], budget.clone());
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut stream).poll_read(&mut context, &mut buffer).is_ready());
+            assert!(buffer.filled().iter().all(|byte| *byte == 7));
+            buffer.filled().len()
+        };
+        assert_eq!([0, 1, 32, 64, 256, 1000].map(at_once), [MOST, MOST, MOST, MOST / 2, LEAST, LEAST]);
+    }
+}
