@@ -283,7 +283,8 @@ impl State {
     /// Puts an item in its place, with the parents it needs. What was there goes to the trash if it was different.
     pub(crate) fn put(&mut self, repo: &str, path: &str, item: Item) -> Result<(), Failure> {
         self.check_kind(repo, path, item.file.is_none())?;
-        self.make_parents(repo, path, &item.details.modified_by);
+        // Not a moment later than what they are made for: that is the newest of them.
+        self.make_parents(repo, path, &item.details.modified_by, item.details.updated);
         if let Some(old) = self.item(repo, path).cloned()
             && sha1_of(&old) != sha1_of(&item)
         {
@@ -301,7 +302,7 @@ impl State {
         }
     }
 
-    fn make_parents(&mut self, repo: &str, path: &str, by: &str) {
+    fn make_parents(&mut self, repo: &str, path: &str, by: &str, at: Millis) {
         let mut missing = Vec::new();
         let mut rest = path;
         while let Some((above, _)) = rest.rsplit_once('/') {
@@ -312,7 +313,8 @@ impl State {
             rest = above;
         }
         for folder in missing.into_iter().rev() {
-            self.insert(repo, &folder, Item::folder(by));
+            let details = Details { created: at, modified: at, updated: at, ..Details::new(by) };
+            self.insert(repo, &folder, Item { details, file: None });
         }
     }
 
@@ -327,7 +329,7 @@ impl State {
         add_property(properties, "trash.originalRepository", repo.to_owned());
         add_property(properties, "trash.originalPath", path.to_owned());
         let place = format!("{repo}/{path}");
-        self.make_parents(TRASH, &place, by);
+        self.make_parents(TRASH, &place, by, now());
         self.insert(TRASH, &place, item);
     }
 
