@@ -1,5 +1,6 @@
 //! The whole test run: every check in one order, each with a heading, and at the end one line of counts.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -94,11 +95,11 @@ fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
     // The place of a panic tells enough: backtraces would bury what failed.
     let mut cargo = cargo(["test", "--quiet"]);
     let mut child = cargo.args(arguments).env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).spawn()?;
-    let (mut passed, mut left_out, mut failed) = (0, 0, Vec::new());
+    let (mut passed, mut left_out, mut failed) = (0, 0, BTreeSet::new());
     if let Some(printed) = child.stdout.take() {
         for line in BufReader::new(printed).lines() {
             let line = line?;
-            failed.extend(line.strip_prefix("    ").filter(|name| is_name(name)).map(str::to_owned));
+            failed.extend(failed_test(&line).map(str::to_owned));
             if let Some(counts) = line.strip_prefix("test result: ") {
                 passed += number_before(counts, " passed");
                 left_out += number_before(counts, " ignored");
@@ -109,17 +110,22 @@ fn cargo_test(arguments: &[&str]) -> Outcome<usize> {
         }
     }
     match (child.wait()?.success(), left_out, passed) {
-        (false, _, _) => fail(format!("Rust tests failed: {}", failed.join(", "))),
+        (false, _, _) => {
+            fail(format!("Rust tests failed: {}", failed.into_iter().collect::<Vec<_>>().join(", ")))
+        }
         (true, 0, 1..) => Ok(passed),
         (true, 0, 0) => fail("no Rust test ran"),
         (true, ignored, _) => fail(format!("{ignored} Rust tests were ignored")),
     }
 }
 
-/// A test's name, as it stands by itself in the list of those that failed.
-fn is_name(text: &str) -> bool {
+/// The test that a line says has failed: by itself, or in the list of those that have.
+fn failed_test(line: &str) -> Option<&str> {
+    if let Some(name) = line.strip_prefix("test ").and_then(|line| line.strip_suffix("... FAILED")) {
+        return Some(name.trim());
+    }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_plain)
+    line.strip_prefix("    ").filter(|name| !name.is_empty() && name.bytes().all(is_plain))
 }
 
 /// What a runner prints while all is well.
