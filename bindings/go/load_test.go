@@ -63,7 +63,7 @@ func TestLoad(t *testing.T) {
 			t.Parallel()
 			store := open(t, uri)
 			content := noise(50_000)
-			var rounds atomic.Int64
+			var rounds, begun atomic.Int64
 			var all sync.WaitGroup
 			ctx := context.Background()
 			end := time.Now().Add(loadTime())
@@ -71,16 +71,23 @@ func TestLoad(t *testing.T) {
 				all.Add(1)
 				go func(number int) {
 					defer all.Done()
-					for round := 0; time.Now().Before(end); round++ {
+					for round := 0; time.Now().Before(end) || round < 2; round++ {
 						if err := mix(ctx, store, fmt.Sprintf("g%d", number), content, round); err != nil {
 							t.Errorf("goroutine %d, round %d: %v", number, round, err)
 							return
 						}
 						rounds.Add(1)
+						if round == 1 {
+							begun.Add(1)
+						}
 					}
 				}(number)
 			}
 			time.Sleep(loadTime() / 4)
+			// Until each has done one of each twice, memory grows by what they begin with.
+			for begun.Load() < goroutines && !t.Failed() {
+				time.Sleep(10 * time.Millisecond)
+			}
 			quarter := resident(t)
 			time.Sleep(time.Until(end))
 			whole := resident(t)
@@ -89,8 +96,7 @@ func TestLoad(t *testing.T) {
 			if rounds.Load() < goroutines {
 				t.Errorf("only %d rounds", rounds.Load())
 			}
-			// Two seconds are too short to tell what grows from what has only begun.
-			if limit := quarter + quarter/4 + 64<<20; whole > limit && !testing.Short() {
+			if limit := quarter + quarter/4 + 32<<20; whole > limit {
 				t.Errorf("memory grew from %d to %d MiB", quarter>>20, whole>>20)
 			}
 		})

@@ -79,8 +79,9 @@ int main(int argc, char **argv) {
     const char *uris[] = {"memory:", file_uri("store")};
     double longest = 0;
     int late[2 * sizeof USES / sizeof USES[0]] = {0};
+    size_t ways = sizeof late / sizeof late[0];
     for (int round = 0; round < rounds(10); round++) {
-        for (size_t at = 0; at < 2 * sizeof USES / sizeof USES[0]; at++) {
+        for (size_t at = 0; at < ways; at++) {
             about = USES[at / 2].name;
             double took = free_last(uris[at % 2], USES[at / 2].use, bytes);
             late[at] += took >= LONGEST_MS;
@@ -89,7 +90,7 @@ int main(int argc, char **argv) {
         }
     }
     /* One may wait for a slow disk; a put that was waited for would be late each time. */
-    for (size_t at = 0; at < sizeof late / sizeof late[0]; at++) {
+    for (size_t at = 0; at < ways; at++) {
         CHECK(late[at] < rounds(10));
     }
     printf("freed in %.1f ms at most\n", longest);

@@ -45,8 +45,8 @@ pub struct ServerOptions {
     pub upstream_timeout: Duration,
     /// Connections at once. Who comes then waits until another one goes.
     pub max_connections: usize,
-    /// How much content of uploads is held in memory at once, over all connections, in bytes. One upload more may hold what its
-    /// store needs.
+    /// How much content of uploads is held in memory at once, over all connections, in bytes of what it was read into. One
+    /// upload more may hold what its store needs.
     pub upload_memory: usize,
     /// How long a client may take for the head of a request, and say nothing between two.
     pub header_timeout: Duration,
